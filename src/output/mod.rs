@@ -1,0 +1,73 @@
+//! Outputs: a destination is two pure functions, `encode` (records → request body) and `reply` (answer → verdict).
+
+pub mod loki;
+
+use std::time::Duration;
+
+/// What a destination's answer means for the records of one request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// All of them are stored.
+    Accepted,
+    /// At least one of them will never be accepted as sent. Which one is found by sending halves.
+    Refused {
+        /// The destination's words, shortened.
+        reason: String,
+    },
+    /// The request was too large: halves may pass.
+    TooLarge {
+        /// The destination's words, shortened.
+        reason: String,
+    },
+    /// Nothing is known to be stored, and nothing is wrong with the records: send the same bytes again later.
+    Stall(Stall),
+}
+
+/// Why sending waits. A stall never ends in a dropped record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stall {
+    /// The class of the cause; a change of it is a change of state that is logged.
+    pub cause: Cause,
+    /// What has to wait.
+    pub scope: Scope,
+    /// The pause that the destination asked for.
+    pub retry_after: Option<Duration>,
+    /// What happened, in the destination's words where there are any; never contains a secret.
+    pub text: String,
+}
+
+/// The classes of causes of a stall.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Cause {
+    /// No connection: refused, reset, DNS.
+    Unreachable,
+    /// The connection was closed, or broke, before a complete answer.
+    Broken,
+    /// No answer within the output's `timeout`.
+    TimedOut,
+    /// The TLS handshake failed.
+    Tls,
+    /// 401, 403, 407, or a secret file that cannot be read.
+    Credentials,
+    /// 404, 405, redirects, 422: the URL or the destination is not set up for this.
+    Setup,
+    /// 429.
+    RateLimited,
+    /// 5xx, 408, 499.
+    ServerError,
+    /// 260: Loki's ingestion is blocked for the tenant.
+    Blocked,
+    /// Any other answer, other 2xx included: not a receipt.
+    Unexpected,
+    /// One record that the destination refuses; held until it is taken or skipped.
+    RecordRefused,
+}
+
+/// What a stall holds up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// The whole output: one back-off for all its requests.
+    Output,
+    /// Only the stream of the request; others go on.
+    Stream,
+}
