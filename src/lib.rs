@@ -11,8 +11,12 @@
 
 pub mod ack;
 pub mod batch;
+pub mod discover;
 pub mod frame;
 pub mod guard;
 pub mod model;
 pub mod output;
 pub mod parse;
+
+pub mod state;
+pub mod tail;

@@ -1,6 +1,6 @@
 //! What a file is called at the destination, and how far an output has got in it.
 
-use super::{Digest, Nanos};
+use super::{Chain, Nanos};
 use std::{fmt, str::FromStr};
 
 /// The name of a file's content at every destination: 16 hex digits, made and persisted before the first send and
@@ -93,7 +93,7 @@ pub struct Point {
     /// Records shipped from the file before `at`.
     pub seq: u64,
     /// The hash chain over those records.
-    pub chain: Digest,
+    pub chain: Chain,
     /// The time of the last of them.
     pub time: Option<Nanos>,
     /// The mark of the bytes before `rewind`.

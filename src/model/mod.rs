@@ -1,10 +1,12 @@
 //! The nouns that every stage shares. Pure values: no clock, no sockets, no files.
 
 mod file;
+mod known;
 mod record;
 mod time;
 
 pub use file::{FileName, Mark, Origin, Point};
+pub use known::{Identity, Known, Sighting};
 pub use record::{Chain, Digest, LabelSet, Marks, Part, Record, leaf};
 pub use time::{Nanos, Stamp};
 

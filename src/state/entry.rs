@@ -1,0 +1,180 @@
+//! An entry of the state, and its form on disk.
+
+use super::generated as pb;
+use crate::model::{Chain, FileName, Identity, Known, LabelSet, Mark, Nanos, Origin, Point};
+use prost::Message;
+
+/// One change of the state.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Entry {
+    /// The entries before it are the whole state.
+    SnapshotEnd,
+    /// Stands in for the machine's id.
+    Machine(Vec<u8>),
+    /// A file's content, new or with a longer head.
+    File(Known),
+    /// A file's content is gone.
+    Gone(FileName),
+    /// How far an output has got.
+    Cursor {
+        /// The output's name.
+        output: String,
+        /// The file.
+        file: FileName,
+        /// The safe position.
+        point: Point,
+    },
+    /// A label's admitted value.
+    LabelValue {
+        /// The label's name.
+        label: String,
+        /// The value.
+        value: String,
+    },
+    /// An admitted combination of labels.
+    Stream(LabelSet),
+    /// The files of a source have been listed once for an output.
+    Source {
+        /// The source's name.
+        source: String,
+        /// The output's name.
+        output: String,
+    },
+    /// An output's change of state.
+    Health {
+        /// The output's name.
+        output: String,
+        /// What it changed to.
+        health: Health,
+    },
+}
+
+/// Whether an output flows, for `auditship status`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Health {
+    /// Since when.
+    pub since: Nanos,
+    /// Why it waits; `None` while it flows. Never contains a secret.
+    pub stalled: Option<String>,
+}
+
+impl Entry {
+    /// Appends the entry's bytes.
+    pub(super) fn encode(&self, out: &mut Vec<u8>) {
+        let message = pb::Entry { kind: Some(self.to_pb()) };
+        out.reserve(message.encoded_len());
+        // A Vec grows: encoding into it cannot run out of room.
+        let _ = message.encode(out);
+    }
+
+    /// `None` when the bytes are not an entry of this version.
+    pub(super) fn decode(bytes: &[u8]) -> Option<Entry> {
+        Self::from_pb(pb::Entry::decode(bytes).ok()?.kind?)
+    }
+
+    fn to_pb(&self) -> pb::entry::Kind {
+        use pb::entry::Kind;
+        match self {
+            Entry::SnapshotEnd => Kind::SnapshotEnd(pb::SnapshotEnd {}),
+            Entry::Machine(id) => Kind::Machine(pb::Machine { id: id.clone() }),
+            Entry::File(known) => Kind::File(pb::File {
+                name: known.origin.name.0,
+                device: known.identity.device,
+                inode: known.identity.inode,
+                birth: known.identity.birth,
+                nonce: known.nonce,
+                generation: known.generation,
+                head_len: known.head.len,
+                head_hash: known.head.hash.to_vec(),
+                source: known.origin.source.clone(),
+                host: known.origin.host.clone(),
+                path: known.origin.path.clone(),
+                first_seen: known.origin.first_seen.0,
+            }),
+            Entry::Gone(name) => Kind::Gone(pb::Gone { name: name.0 }),
+            Entry::Cursor { output, file, point } => Kind::Cursor(pb::Cursor {
+                output: output.clone(),
+                name: file.0,
+                rewind: point.rewind,
+                acked: point.at,
+                seq: point.seq,
+                chain: point.chain.0.to_vec(),
+                time: point.time.map(|time| time.0),
+                mark_len: point.mark.len,
+                mark_hash: point.mark.hash.to_vec(),
+            }),
+            Entry::LabelValue { label, value } => {
+                Kind::LabelValue(pb::LabelValue { label: label.clone(), value: value.clone() })
+            }
+            Entry::Stream(labels) => Kind::Stream(pb::Stream {
+                labels: labels
+                    .iter()
+                    .map(|(name, value)| pb::Label { name: name.to_owned(), value: value.to_owned() })
+                    .collect(),
+            }),
+            Entry::Source { source, output } => {
+                Kind::Source(pb::Source { name: source.clone(), output: output.clone() })
+            }
+            Entry::Health { output, health } => Kind::Health(pb::Health {
+                output: output.clone(),
+                since: health.since.0,
+                stalled: health.stalled.clone().unwrap_or_default(),
+            }),
+        }
+    }
+
+    fn from_pb(kind: pb::entry::Kind) -> Option<Entry> {
+        use pb::entry::Kind;
+        Some(match kind {
+            Kind::SnapshotEnd(_) => Entry::SnapshotEnd,
+            Kind::Machine(machine) => Entry::Machine(machine.id),
+            Kind::File(file) => Entry::File(Known {
+                origin: Origin {
+                    name: FileName(file.name),
+                    host: file.host,
+                    path: file.path,
+                    source: file.source,
+                    first_seen: Nanos(file.first_seen),
+                },
+                identity: Identity { device: file.device, inode: file.inode, birth: file.birth },
+                nonce: file.nonce,
+                generation: file.generation,
+                head: mark(file.head_len, &file.head_hash)?,
+            }),
+            Kind::Gone(gone) => Entry::Gone(FileName(gone.name)),
+            Kind::Cursor(cursor) => {
+                let point = Point {
+                    rewind: cursor.rewind,
+                    at: cursor.acked,
+                    seq: cursor.seq,
+                    chain: Chain(cursor.chain.as_slice().try_into().ok()?),
+                    time: cursor.time.map(Nanos),
+                    mark: mark(cursor.mark_len, &cursor.mark_hash)?,
+                };
+                if point.rewind > point.at {
+                    return None;
+                }
+                Entry::Cursor { output: cursor.output, file: FileName(cursor.name), point }
+            }
+            Kind::LabelValue(value) => Entry::LabelValue { label: value.label, value: value.value },
+            Kind::Stream(stream) => {
+                Entry::Stream(LabelSet::new(stream.labels.into_iter().map(|label| (label.name, label.value))))
+            }
+            Kind::Source(source) => Entry::Source { source: source.name, output: source.output },
+            Kind::Health(health) => Entry::Health {
+                output: health.output,
+                health: Health {
+                    since: Nanos(health.since),
+                    stalled: Some(health.stalled).filter(|text| !text.is_empty()),
+                },
+            },
+        })
+    }
+}
+
+fn mark(len: u32, hash: &[u8]) -> Option<Mark> {
+    if len as usize > Mark::MAX {
+        return None;
+    }
+    Some(Mark { len, hash: hash.try_into().ok()? })
+}

@@ -1,0 +1,310 @@
+//! The state folder: its lock, its generations, and writing to them.
+
+use super::{
+    entry::Entry,
+    log::{self, Ending, Reading},
+    memory::Memory,
+};
+use std::{
+    fs::{self, DirBuilder, File, OpenOptions, TryLockError},
+    io::{self, Write as _},
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
+    path::{Path, PathBuf},
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+/// A generation is replaced by a snapshot of it when its changes are larger than this and than four snapshots.
+const COMPACT_BYTES: u64 = 1 << 20;
+
+/// Why the agent cannot start on a state folder. Nothing in the folder was changed.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The folder cannot be made.
+    #[error("agent.state_dir {path}: cannot make this folder; make it, writable for the user that auditship runs as")]
+    Make {
+        /// The folder.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The folder, or its lock, cannot be opened at all.
+    #[error("agent.state_dir {path}: cannot be used; it must be a folder that the user that auditship runs as owns")]
+    Use {
+        /// The folder or file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Another process holds the lock.
+    #[error(
+        "agent.state_dir {path}: another auditship{holder} is using this folder; stop it, or give this one its own state_dir"
+    )]
+    Locked {
+        /// The folder.
+        path: PathBuf,
+        /// " (process N)" when it is known.
+        holder: String,
+    },
+    /// Written by a later version.
+    #[error(
+        "{path}: written by a later version of auditship (state format {version}); run that version, or move the folder away to send everything again"
+    )]
+    Newer {
+        /// The state file.
+        path: PathBuf,
+        /// Its format.
+        version: u8,
+    },
+}
+
+/// The state folder, held by this process until it ends.
+#[derive(Debug)]
+pub struct Store {
+    folder: PathBuf,
+    inner: Mutex<Inner>,
+    /// Held, never read: the lock ends with the process, also with kill -9.
+    _lock: File,
+}
+
+#[derive(Debug)]
+struct Inner {
+    memory: Memory,
+    /// The newest generation on disk, whether this process made it or not.
+    generation: u64,
+    /// Where changes are appended; `None` until the first sync and after a failed one: the next sync then begins a
+    /// new generation.
+    log: Option<Log>,
+    /// Changes that are not on disk yet; they are in `memory` already.
+    unsynced: Vec<Entry>,
+    /// Whether the last sync failed: alarmed once, and once more when it works again.
+    is_failing: bool,
+}
+
+#[derive(Debug)]
+struct Log {
+    file: File,
+    generation: u64,
+    index: u64,
+    len: u64,
+    snapshot_len: u64,
+}
+
+impl Store {
+    /// Makes the folder (0700) when it is missing, takes its lock, and reads what it holds. Damage is alarmed and
+    /// survived; `Err` only when the agent must not run.
+    pub fn open(folder: &Path) -> Result<Store, OpenError> {
+        let result = DirBuilder::new().recursive(true).mode(0o700).create(folder);
+        result.map_err(|source| OpenError::Make { path: folder.to_owned(), source })?;
+        let lock = take_lock(folder)?;
+        let (memory, generation) = load(folder)?;
+        let inner = Inner { memory, generation, log: None, unsynced: Vec::new(), is_failing: false };
+        Ok(Store { folder: folder.to_owned(), inner: Mutex::new(inner), _lock: lock })
+    }
+
+    /// A copy of the state as of now.
+    pub fn memory(&self) -> Memory {
+        self.lock().memory.clone()
+    }
+
+    /// Takes changes into the state. They are on disk after the next [`Store::sync`].
+    pub fn append(&self, entries: impl IntoIterator<Item = Entry>) {
+        let mut inner = self.lock();
+        for entry in entries {
+            inner.memory.apply(&entry);
+            inner.unsynced.push(entry);
+        }
+    }
+
+    /// Writes and syncs all changes taken so far; costs nothing when there are none. When it fails, the changes are
+    /// kept for the next time, nothing is claimed, and the alarm has been given.
+    pub fn sync(&self) -> bool {
+        let mut inner = self.lock();
+        if inner.unsynced.is_empty() && inner.log.is_some() {
+            return true;
+        }
+        match inner.write(&self.folder) {
+            Ok(()) => {
+                if inner.is_failing {
+                    inner.is_failing = false;
+                    tracing::info!(folder = %self.folder.display(), "the state folder can be written again");
+                }
+                true
+            }
+            Err(error) => {
+                inner.log = None;
+                if !inner.is_failing {
+                    inner.is_failing = true;
+                    alarm_unwritable(&self.folder, &error);
+                }
+                false
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        // A panic while it was held ends the process; what it guards is valid between statements.
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    fn write(&mut self, folder: &Path) -> io::Result<()> {
+        let is_due = |log: &Log| log.len - log.snapshot_len > COMPACT_BYTES.max(4 * log.snapshot_len);
+        let log = match &mut self.log {
+            Some(log) if !is_due(log) => log,
+            _ => {
+                // What is unsynced is in `memory`, and so in the snapshot.
+                let log = begin_generation(folder, self.generation + 1, &self.memory)?;
+                self.generation = log.generation;
+                self.unsynced.clear();
+                self.log = Some(log);
+                return Ok(());
+            }
+        };
+        let mut bytes = Vec::new();
+        let mut index = log.index;
+        for entry in &self.unsynced {
+            log::put(&mut bytes, log.generation, index, entry);
+            index += 1;
+        }
+        log.file.write_all(&bytes)?;
+        log.file.sync_data()?;
+        log.index = index;
+        log.len += bytes.len() as u64;
+        self.unsynced.clear();
+        Ok(())
+    }
+}
+
+/// Reads a state folder without taking its lock, for `status`. `None` when there is no usable state.
+pub fn read(folder: &Path) -> io::Result<Option<Memory>> {
+    // The agent may replace a generation between the listing and the reading of it.
+    for _ in 0..3 {
+        for generation in generations(folder)? {
+            match fs::read(file_of(folder, generation)) {
+                Ok(bytes) => match log::read(&bytes, generation) {
+                    Reading::Usable { memory, .. } => return Ok(Some(*memory)),
+                    Reading::Unusable(_) | Reading::Newer(_) => {}
+                },
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+    Ok(None)
+}
+
+fn take_lock(folder: &Path) -> Result<File, OpenError> {
+    let path = folder.join("lock");
+    let open =
+        |path: &Path| OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path);
+    // A read-only folder does not stop shipping, if only its lock can be taken.
+    let lock = open(&path).or_else(|_| File::open(&path)).or_else(|_| File::open(folder));
+    let mut lock = lock.map_err(|source| OpenError::Use { path: path.clone(), source })?;
+    match lock.try_lock() {
+        Ok(()) => {
+            // For the message of the next one only.
+            let _ = lock.set_len(0).and_then(|()| writeln!(lock, "{}", std::process::id()));
+            Ok(lock)
+        }
+        Err(TryLockError::WouldBlock) => {
+            let holder = fs::read_to_string(&path).unwrap_or_default();
+            let holder = match holder.trim().parse::<u32>() {
+                Ok(pid) => format!(" (process {pid})"),
+                Err(_) => String::new(),
+            };
+            Err(OpenError::Locked { path: folder.to_owned(), holder })
+        }
+        Err(TryLockError::Error(source)) => Err(OpenError::Use { path, source }),
+    }
+}
+
+/// The newest usable state and the highest generation number in use.
+fn load(folder: &Path) -> Result<(Memory, u64), OpenError> {
+    let found = generations(folder).map_err(|source| OpenError::Use { path: folder.to_owned(), source })?;
+    let newest = found.first().copied().unwrap_or(0);
+    for (nth, generation) in found.iter().copied().enumerate() {
+        let path = file_of(folder, generation);
+        let reading = match fs::read(&path) {
+            Ok(bytes) => log::read(&bytes, generation),
+            Err(error) => {
+                alarm_damaged(&path, &error.to_string());
+                continue;
+            }
+        };
+        match reading {
+            Reading::Usable { memory, ending } => {
+                if ending == Ending::Damaged {
+                    alarm_damaged(&path, "an entry is damaged; what follows it is not used");
+                }
+                if nth > 0 {
+                    tracing::warn!(path = %path.display(), "going on from this earlier state");
+                }
+                return Ok((*memory, newest));
+            }
+            Reading::Unusable(why) => alarm_damaged(&path, why),
+            Reading::Newer(version) => return Err(OpenError::Newer { path, version }),
+        }
+    }
+    if !found.is_empty() || file_of(folder, 1).with_extension("tmp").exists() {
+        alarm_from_nothing(folder);
+    }
+    Ok((Memory::default(), newest))
+}
+
+/// The numbers of the generations in the folder, newest first.
+fn generations(folder: &Path) -> io::Result<Vec<u64>> {
+    let mut found = Vec::new();
+    for item in fs::read_dir(folder)? {
+        let name = item?.file_name();
+        let number = name.to_str().and_then(|name| name.strip_prefix("state-")).and_then(|n| n.parse::<u64>().ok());
+        found.extend(number.filter(|number| *number < u64::MAX));
+    }
+    found.sort_unstable_by(|a, b| b.cmp(a));
+    Ok(found)
+}
+
+fn file_of(folder: &Path, generation: u64) -> PathBuf {
+    folder.join(format!("state-{generation:010}"))
+}
+
+fn begin_generation(folder: &Path, generation: u64, memory: &Memory) -> io::Result<Log> {
+    let mut bytes = log::MAGIC.to_vec();
+    let mut index = 0;
+    for entry in memory.entries().chain([Entry::SnapshotEnd]) {
+        log::put(&mut bytes, generation, index, &entry);
+        index += 1;
+    }
+    let path = file_of(folder, generation);
+    let temporary = path.with_extension("tmp");
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
+    file.write_all(&bytes)?;
+    file.sync_all()?;
+    fs::rename(&temporary, &path)?;
+    File::open(folder)?.sync_all()?;
+    for old in generations(folder)?.into_iter().filter(|old| old + 1 < generation) {
+        // Left behind, it costs room and nothing else.
+        let _ = fs::remove_file(file_of(folder, old));
+    }
+    let len = bytes.len() as u64;
+    Ok(Log { file, generation, index, len, snapshot_len: len })
+}
+
+fn alarm_unwritable(folder: &Path, error: &io::Error) {
+    tracing::error!(
+        folder = %folder.display(), %error,
+        "the state folder cannot be written: shipping goes on, but what is delivered from now on will be sent again \
+         after a restart; free space or mend its permissions"
+    );
+}
+
+fn alarm_damaged(path: &Path, why: &str) {
+    tracing::error!(path = %path.display(), why, "a state file is damaged; falling back to what is whole before it");
+}
+
+fn alarm_from_nothing(folder: &Path) {
+    tracing::error!(
+        folder = %folder.display(),
+        "no usable state: all files are sent again from their start; nothing is skipped"
+    );
+}

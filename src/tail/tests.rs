@@ -1,0 +1,254 @@
+use super::*;
+use crate::{
+    discover::{Pattern, Search, scan},
+    model::{Chain, Mark, Nanos, Point},
+};
+use std::{fs, io::Write as _, path::PathBuf, sync::Arc, time::Duration};
+
+/// A folder of `*.log` files, a registry on it, and a reader that has read up to `Point`s.
+struct Rig {
+    folder: tempfile::TempDir,
+    registry: Registry,
+    uptime: u64,
+    buffer: Buffer,
+}
+
+impl Rig {
+    fn new() -> Rig {
+        Rig::with(tempfile::tempdir().unwrap(), Vec::new())
+    }
+
+    fn with(folder: tempfile::TempDir, remembered: Vec<Remembered>) -> Rig {
+        let registry =
+            Registry::new(b"machine".to_vec(), "h".into(), vec!["app".into()], 1, remembered, Box::new(|| 7));
+        Rig { folder, registry, uptime: 0, buffer: Buffer::default() }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn append(&self, name: &str, text: &str) {
+        let mut file = fs::OpenOptions::new().create(true).append(true).open(self.path(name)).unwrap();
+        file.write_all(text.as_bytes()).unwrap();
+    }
+
+    fn clock(&self) -> Clock {
+        Clock { uptime: Duration::from_secs(self.uptime), wall: Nanos(1) }
+    }
+
+    fn look(&mut self) -> Vec<Change> {
+        let pattern = |text: &str| Pattern::new(self.path(text).to_str().unwrap()).unwrap();
+        let search = Search { include: vec![pattern("*.log")], exclude: vec![] };
+        self.registry.look(scan(&[search]).files, self.clock())
+    }
+
+    fn opened(&mut self) -> Vec<(Arc<TailFile>, bool)> {
+        self.look()
+            .into_iter()
+            .filter_map(|change| match change {
+                Change::Opened { file, is_remembered } => Some((file, is_remembered)),
+                _ => None,
+            })
+            .collect()
+    }
+
+    fn open_one(&mut self) -> (Arc<TailFile>, bool) {
+        let mut opened = self.opened();
+        assert_eq!(opened.len(), 1);
+        opened.remove(0)
+    }
+
+    /// What comes after `point`, which moves there; `None` when the file was replaced.
+    fn read(&mut self, file: &TailFile, point: &mut Point) -> Option<String> {
+        match self.buffer.read(file, point.at, &point.mark).unwrap() {
+            Burst::Replaced => None,
+            Burst::Data { bytes, before } => {
+                let text = String::from_utf8(bytes[before..].to_vec()).unwrap();
+                point.at += text.len() as u64;
+                point.rewind = point.at;
+                point.mark = Mark::of(bytes);
+                Some(text)
+            }
+        }
+    }
+
+    /// Stops and starts the agent, with what the state would hold.
+    fn restart(self, files: &[(&TailFile, Point)]) -> Rig {
+        let heads: Vec<Remembered> = files
+            .iter()
+            .map(|(file, point)| Remembered { known: file.known.clone(), points: vec![*point] })
+            .collect();
+        Rig::with(self.folder, heads)
+    }
+}
+
+fn start(file: &TailFile) -> Point {
+    Point { rewind: 0, at: 0, seq: 0, chain: Chain::start(file.name()), time: None, mark: Mark::default() }
+}
+
+#[test]
+fn a_file_is_followed_from_its_first_byte_through_a_rename() {
+    let mut rig = Rig::new();
+    rig.append("a.log", "x");
+    let (a, is_remembered) = rig.open_one();
+    assert!(!is_remembered);
+    let mut point = start(&a);
+    assert_eq!(rig.read(&a, &mut point).as_deref(), Some("x"));
+    fs::rename(rig.path("a.log"), rig.path("a.log.1")).unwrap();
+    rig.append("a.log", "y");
+    let (successor, _) = rig.open_one();
+    assert_ne!(successor.name(), a.name());
+    rig.append("a.log.1", "z");
+    assert!(rig.look().iter().any(|change| matches!(change, Change::Grew)));
+    assert_eq!(rig.read(&a, &mut point).as_deref(), Some("z"));
+    assert_eq!(rig.read(&successor, &mut start(&successor)).as_deref(), Some("y"));
+
+    // Not seen any more, with a successor, still for 30 s: final; closed once the output lets go.
+    assert_eq!(a.life(), Life::Live);
+    rig.uptime = 40;
+    rig.look();
+    assert_eq!(a.life(), Life::Final);
+    rig.append("a.log.1", "late");
+    rig.look();
+    assert_eq!((a.life(), successor.life()), (Life::Live, Life::Live));
+    assert_eq!(rig.read(&a, &mut point).as_deref(), Some("late"));
+    rig.uptime = 80;
+    assert!(rig.look().is_empty());
+    a.let_go(0);
+    assert!(rig.look().iter().any(|change| matches!(change, Change::Closed { key } if *key == a.key)));
+}
+
+#[test]
+fn a_deleted_file_is_read_to_its_end() {
+    let mut rig = Rig::new();
+    rig.append("a.log", "one\n");
+    let (a, _) = rig.open_one();
+    fs::remove_file(rig.path("a.log")).unwrap();
+    assert!(rig.look().is_empty());
+    assert_eq!(rig.read(&a, &mut start(&a)).as_deref(), Some("one\n"));
+    rig.uptime = 31;
+    a.let_go(0);
+    assert!(rig.look().iter().any(|change| matches!(change, Change::Gone { name, .. } if *name == a.name())));
+}
+
+/// Reads "first", spoils the file, and tells what the reader and then the registry make of it.
+fn check_replaced(spoil: impl Fn(&Rig), expect: Option<&str>) {
+    let mut rig = Rig::new();
+    rig.append("a.log", "first\n");
+    let (a, _) = rig.open_one();
+    let mut point = start(&a);
+    rig.read(&a, &mut point);
+    spoil(&rig);
+    let changes = rig.look();
+    let Some(expect) = expect else {
+        assert!(rig.read(&a, &mut point).is_some());
+        return;
+    };
+    assert!(changes.iter().any(|change| matches!(change, Change::Grew)), "unnoticed");
+    assert_eq!(rig.read(&a, &mut point), None);
+    let mut changes = Vec::new();
+    rig.registry.replace(a.key, rig.clock(), &mut changes);
+    rig.registry.replace(a.key, rig.clock(), &mut changes);
+    let [Change::Opened { file, is_remembered: false }] = &changes[..] else { panic!("{changes:?}") };
+    assert_eq!((file.known.generation, a.life()), (1, Life::Replaced));
+    assert_ne!(file.name(), a.name());
+    assert_eq!(rig.read(file, &mut start(file)).as_deref(), Some(expect));
+    a.let_go(0);
+    assert!(rig.look().iter().any(|change| matches!(change, Change::Gone { name, .. } if *name == a.name())));
+}
+
+#[test]
+fn a_truncation_is_noticed_whatever_grew_since() {
+    let write = |text: &'static str| move |rig: &Rig| fs::write(rig.path("a.log"), text).unwrap();
+    check_replaced(write(""), Some(""));
+    check_replaced(write("new\n"), Some("new\n"));
+    check_replaced(write("secon\n"), Some("secon\n"));
+    check_replaced(write("second and longer\n"), Some("second and longer\n"));
+    check_replaced(|rig| rig.append("a.log", "more\n"), None);
+}
+
+#[test]
+fn a_restart_goes_on_in_the_same_file_under_any_name() {
+    let mut rig = Rig::new();
+    rig.append("a.log", "first\n");
+    let (a, _) = rig.open_one();
+    let mut point = start(&a);
+    rig.read(&a, &mut point);
+    fs::rename(rig.path("a.log"), rig.path("b.log")).unwrap();
+    rig.append("a.log", "other\n");
+    rig.append("b.log", "second\n");
+    let mut rig = rig.restart(&[(&a, point)]);
+    let mut opened = rig.opened();
+    opened.sort_by_key(|(_, is_remembered)| !is_remembered);
+    let (b, other) = (&opened[0], &opened[1]);
+    assert!(b.1 && b.0.name() == a.name() && b.0.known.origin.path == a.known.origin.path);
+    assert_eq!(rig.read(&b.0, &mut point).as_deref(), Some("second\n"));
+    assert!(!other.1 && other.0.name() != a.name());
+}
+
+#[test]
+fn a_restart_after_a_truncation_starts_anew() {
+    fn check(spoil: impl Fn(&Rig), expect_same: bool) {
+        let mut rig = Rig::new();
+        rig.append("a.log", "first\nsecond\n");
+        let (a, _) = rig.open_one();
+        let mut point = start(&a);
+        rig.read(&a, &mut point);
+        spoil(&rig);
+        let mut rig = rig.restart(&[(&a, point)]);
+        let (again, is_remembered) = rig.open_one();
+        assert_eq!((is_remembered, again.name() == a.name()), (expect_same, expect_same));
+        assert_eq!(again.known.generation, u32::from(!expect_same));
+    }
+    check(|_| (), true);
+    check(|rig| rig.append("a.log", "third\n"), true);
+    check(|rig| fs::write(rig.path("a.log"), "").unwrap(), false);
+    check(|rig| fs::write(rig.path("a.log"), "first\n").unwrap(), false);
+    check(|rig| fs::write(rig.path("a.log"), "first\nchanged and longer\n").unwrap(), false);
+    check(|rig| fs::write(rig.path("a.log"), "fIrst\nsecond\n").unwrap(), false);
+}
+
+#[test]
+fn another_inode_with_the_same_bytes_is_another_file() {
+    let mut rig = Rig::new();
+    rig.append("a.log", "first\n");
+    let (a, _) = rig.open_one();
+    let mut point = start(&a);
+    rig.read(&a, &mut point);
+    fs::rename(rig.path("a.log"), rig.path("kept")).unwrap();
+    rig.append("a.log", "first\n");
+    let mut rig = rig.restart(&[(&a, point)]);
+    let (again, is_remembered) = rig.open_one();
+    assert!(!is_remembered && again.name() != a.name());
+}
+
+#[test]
+fn the_head_grows_to_four_kilobytes_and_no_further() {
+    let mut rig = Rig::new();
+    rig.append("a.log", "");
+    let (a, _) = rig.open_one();
+    assert_eq!(a.known.head.len, 0);
+    let mut lens = Vec::new();
+    for _ in 0..5 {
+        rig.append("a.log", &"x".repeat(1500));
+        for change in rig.look() {
+            if let Change::HeadGrew(known) = change {
+                lens.push(known.head.len);
+            }
+        }
+    }
+    assert_eq!(lens, [1500, 3000, 4096]);
+}
+
+#[test]
+fn a_file_that_cannot_be_opened_is_said_and_tried_again() {
+    let mut rig = Rig::new();
+    rig.append("a.log", "x");
+    let (a, _) = rig.open_one();
+    // What a scan saw may be another file by now.
+    fs::remove_file(rig.path("a.log")).unwrap();
+    assert!(rig.registry.look_at(&rig.path("a.log"), rig.clock(), &mut Vec::new()));
+    assert!(!rig.registry.look_at(&rig.path("b.log"), rig.clock(), &mut Vec::new()));
+    assert_eq!(rig.registry.files().map(|file| file.key).collect::<Vec<_>>(), [a.key]);
+}
