@@ -1,0 +1,29 @@
+//! Pipeline: the only wiring. It starts the threads, and passes what the stages say to one another.
+//!
+//! ```text
+//!  follow thread            one lane (thread) per output                       tokio
+//!  discover, tail  ──────▶  read → frame → parse → guard → encode → batch ──▶  compress, send
+//!     ▲    │   files, growth         settle  ◀───────────── verdicts ──────────────┘
+//!     │    ▼                            │
+//!     │   state ◀── cursors ────────────┘        commit thread: state.sync() once a second
+//!     └── "its content was replaced"
+//! ```
+//!
+//! Channels carry files, sealed batches and verdicts, never lines.
+
+mod alarm;
+mod files;
+mod follow;
+mod lane;
+mod plan;
+mod reading;
+mod report;
+mod run;
+mod sending;
+mod settings;
+#[cfg(test)]
+mod tests;
+
+pub use report::{Left, OutputReport, Report};
+pub use run::{Outcome, Progress, RunError, Running, start};
+pub use settings::*;

@@ -1,0 +1,137 @@
+//! What a lane is built from: the settings of one output, compiled.
+
+use super::settings::{Label, LabelFrom, LokiTenant, Meta, OutputKind, Settings};
+use crate::{
+    frame,
+    guard::{Budget, Rule, Rules},
+    model::{Nanos, Origin},
+    output::{Output, loki},
+    parse::Wanted,
+    send::Http,
+};
+use std::{path::Path, sync::Arc, time::Duration};
+
+/// One output, compiled.
+#[derive(Debug)]
+pub(super) struct Plan {
+    pub name: String,
+    /// Its number, in configuration order.
+    pub index: usize,
+    pub output: Arc<Output>,
+    pub http: Http,
+    /// By source: how its lines are framed; `None` when the output does not take it.
+    pub frames: Vec<Option<frame::Settings>>,
+    pub labelling: Arc<Labelling>,
+    pub batch_max_bytes: usize,
+    pub batch_max_wait: Duration,
+    pub window: u64,
+    pub concurrency: usize,
+    /// The bytes of chunks that its batches may use.
+    pub pool: usize,
+}
+
+/// How a record gets its time and labels; the same for all outputs.
+#[derive(Debug)]
+pub(super) struct Labelling {
+    pub wanted: Wanted,
+    pub rules: Rules,
+    per_file: Vec<LabelFrom>,
+}
+
+impl Labelling {
+    pub(super) fn new(settings: &Settings) -> Labelling {
+        let mut fields: Vec<Vec<String>> = Vec::new();
+        let mut per_file = Vec::new();
+        let mut rules: Vec<Rule> = Vec::new();
+        for Label { name, from, default, values } in settings.labels.iter().cloned() {
+            rules.push(match from {
+                LabelFrom::Constant(value) => Rule::Constant { name, value },
+                LabelFrom::Field(names) => {
+                    fields.push(names);
+                    Rule::Field { name, slot: fields.len() - 1, default, values }
+                }
+                LabelFrom::Path(_) | LabelFrom::Meta(_) => {
+                    per_file.push(from);
+                    Rule::PerFile { name, index: per_file.len() - 1, default, values }
+                }
+            });
+        }
+        if !settings.labels.iter().any(|label| label.name == loki::SERVICE_NAME) {
+            // Loki adds one of its own choosing otherwise, and stored labels would not be the ones that were sent.
+            rules.push(Rule::Constant { name: loki::SERVICE_NAME.into(), value: "auditship".into() });
+        }
+        Labelling { wanted: Wanted::new(&settings.timestamp, &fields), rules: Rules::new(rules), per_file }
+    }
+
+    /// The values of the labels that are the same for all records of a file.
+    pub(super) fn of_file(&self, origin: &Origin) -> Vec<Option<String>> {
+        let value = |from: &LabelFrom| match from {
+            LabelFrom::Path(regex) => regex.captures(&origin.path)?.name("v").map(|v| v.as_str().to_owned()),
+            LabelFrom::Meta(Meta::Host) => Some(origin.host.clone()),
+            LabelFrom::Meta(Meta::Source) => Some(origin.source.clone()),
+            LabelFrom::Meta(Meta::Filename) => {
+                Path::new(&origin.path).file_name().map(|name| name.to_string_lossy().into_owned())
+            }
+            LabelFrom::Field(_) | LabelFrom::Constant(_) => None,
+        };
+        self.per_file.iter().map(value).collect()
+    }
+}
+
+pub(super) fn budget(settings: &Settings) -> Budget {
+    Budget {
+        max_label_values: settings.guard.max_label_values.get(),
+        max_streams: settings.guard.max_streams.get(),
+    }
+}
+
+/// One plan per output. Also gives back what the follow thread needs of the settings.
+pub(super) fn plans(settings: &mut Settings) -> Vec<Plan> {
+    let labelling = Arc::new(Labelling::new(settings));
+    let pool = pool_bytes(settings.agent.memory_limit, settings.outputs.len());
+    let sources = &settings.sources;
+    let plan = |(index, output): (usize, super::settings::Output)| {
+        let kind = match output.kind {
+            OutputKind::Loki { tenant } => Output::Loki(loki::Loki::new(match tenant {
+                LokiTenant::None => loki::Tenant::None,
+                LokiTenant::Fixed(id) => loki::Tenant::Fixed(id),
+                LokiTenant::Label(name) => loki::Tenant::Label(name),
+            })),
+        };
+        let frames = sources.iter().map(|source| {
+            let is_taken = output.sources.contains(&source.name);
+            let limit = source.max_line.min(kind.line_limit());
+            is_taken.then(|| frame::Settings::new(source.prefix.clone(), limit))
+        });
+        Plan {
+            index,
+            frames: frames.collect(),
+            name: output.name,
+            output: Arc::new(kind),
+            http: output.http,
+            labelling: Arc::clone(&labelling),
+            batch_max_bytes: output.batch_max_bytes,
+            batch_max_wait: output.batch_max_wait,
+            window: output.window,
+            concurrency: output.concurrency,
+            pool,
+        }
+    };
+    std::mem::take(&mut settings.outputs).into_iter().enumerate().map(plan).collect()
+}
+
+/// The share of the memory limit that one output's batches may fill. The rest is code and runtime, a read buffer and
+/// what compression and connections need per output.
+fn pool_bytes(memory_limit: u64, outputs: usize) -> usize {
+    const RUNTIME: u64 = 14 << 20;
+    const PER_OUTPUT: u64 = 6 << 20;
+    let outputs = outputs.max(1) as u64;
+    let free = memory_limit.saturating_sub(RUNTIME + outputs * PER_OUTPUT);
+    usize::try_from((free / outputs).max(2 << 20)).unwrap_or(2 << 20)
+}
+
+/// The wall clock, in nanoseconds since 1970; 0 when it stands before 1970.
+pub(super) fn wall_clock() -> Nanos {
+    let age = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    Nanos(i64::try_from(age.as_nanos()).unwrap_or(i64::MAX))
+}

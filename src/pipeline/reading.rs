@@ -1,0 +1,225 @@
+//! Reading: one turn at a file, from bytes to records in batches. The hot path: nothing in it allocates, locks or
+//! calls the system per line.
+
+use super::{
+    alarm,
+    files::{LaneFile, OpenLine, Place},
+    lane::{Lane, Mode},
+};
+use crate::{
+    ack::FileKey,
+    frame::{Framed, HEAD, Step},
+    model::{Mark, Marks, Nanos, Point, Record, Stamp, leaf},
+    parse::parse,
+    tail::{Buffer, Burst, Life, TURN},
+};
+use std::time::Duration;
+
+/// How a turn ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    /// Nothing more to read for now.
+    Dry,
+    /// There is more.
+    More,
+}
+
+impl Lane {
+    /// One turn at the file: at most one buffer full.
+    pub(super) fn turn(&mut self, key: FileKey, now: Duration) {
+        let Some(mut file) = self.files.remove(&key) else { return };
+        file.is_queued = false;
+        // Taken out, so that the lane can change while bytes of it are worked on.
+        let mut buffer = std::mem::take(&mut self.buffer);
+        let changes = file.file.changes();
+        match self.burst(&mut file, &mut buffer, now) {
+            End::Dry => file.looked = Some(changes),
+            End::More => {
+                file.is_queued = true;
+                self.ready.push_back(key);
+            }
+        }
+        self.buffer = buffer;
+        self.files.insert(key, file);
+        self.let_go_when_done(key);
+    }
+
+    fn burst(&mut self, file: &mut LaneFile, buffer: &mut Option<Buffer>, now: Duration) -> End {
+        if file.file.life() == Life::Replaced {
+            self.is_over(file);
+            return End::Dry;
+        }
+        let buffer = buffer.get_or_insert_default();
+        match buffer.read(&file.file, file.place.at, &file.place.mark) {
+            Ok(Burst::Data { bytes, before }) => {
+                if std::mem::take(&mut file.is_failing) {
+                    alarm::readable_again(&self.plan.name, &file.file);
+                }
+                self.frame_all(file, bytes, before, now)
+            }
+            Ok(Burst::Replaced) => {
+                self.is_over(file);
+                // The follow thread gives the new content a name; several lanes may say so.
+                (self.on_replaced)(file.file.key);
+                End::Dry
+            }
+            Err(error) => {
+                if !std::mem::replace(&mut file.is_failing, true) {
+                    alarm::unreadable(&self.plan.name, &file.file, &error);
+                }
+                // Tried again when the file changes, and at the latest at the next of the lane's rounds.
+                End::Dry
+            }
+        }
+    }
+
+    /// The content is gone.
+    fn is_over(&mut self, file: &mut LaneFile) {
+        if !std::mem::replace(&mut file.is_over, true) {
+            let unread = file.file.size().saturating_sub(file.place.at);
+            self.counts.lost_bytes += unread;
+            alarm::truncated(&self.plan.name, &file.file, unread);
+        }
+    }
+
+    fn frame_all(&mut self, file: &mut LaneFile, bytes: &[u8], before: usize, now: Duration) -> End {
+        let start = file.place.at;
+        let is_full_read = bytes.len() - before == TURN;
+        let bytes = match self.mode {
+            Mode::Follow => bytes,
+            // What is written from now on is for the next run.
+            Mode::Once => {
+                let wanted = usize::try_from(file.file.size().saturating_sub(start)).unwrap_or(usize::MAX);
+                &bytes[..bytes.len().min(before.saturating_add(wanted))]
+            }
+        };
+        let mut pos = before;
+        // The ledger knows of everything before this.
+        let mut scanned = start.max(file.place.done);
+        let end = loop {
+            if self.is_full(file.place.at.saturating_sub(scanned)) {
+                break End::More;
+            }
+            let rest = &bytes[pos..];
+            let rewind = file.place.lines.rewind(file.place.at);
+            let (step, is_last) = match file.place.lines.next(&file.frame, rest, file.place.at) {
+                Step::More if ends_here(file, rest) => (file.place.lines.last(&file.frame, rest, file.place.at), true),
+                step => (step, false),
+            };
+            let end = match step {
+                Step::More => {
+                    file.tail = rest.len() as u64;
+                    break if is_full_read { End::More } else { End::Dry };
+                }
+                Step::Passed { end } => {
+                    self.counts.passed_bytes += end - file.place.at;
+                    end
+                }
+                Step::Record(framed) => {
+                    if self.record(file, &framed, rewind, &bytes[..pos], is_last, now) {
+                        scanned = file.place.at;
+                    }
+                    framed.end
+                }
+            };
+            // A line stays open: this is where it began.
+            if rewind == file.place.at && file.place.lines.rewind(end) != end {
+                file.place.line_mark = Mark::of(&bytes[..pos]);
+            }
+            // A step never ends behind the bytes that it was given.
+            pos += (end - file.place.at) as usize;
+            file.place.at = end;
+        };
+        if file.place.at > start {
+            file.place.mark = Mark::of(&bytes[..pos]);
+            self.counts.read_bytes += file.place.at - start;
+            if file.place.at > file.place.done {
+                self.ledger.scanned(file.file.key, file.place.point(&bytes[..pos]));
+                self.dirty.insert(file.file.key);
+            }
+        }
+        end
+    }
+
+    /// Puts a record into the batch of its stream. `before`: the bytes before it. Returns whether the ledger was told
+    /// of its place.
+    fn record(
+        &mut self,
+        file: &mut LaneFile,
+        framed: &Framed<'_>,
+        rewind: u64,
+        before: &[u8],
+        is_last: bool,
+        now: Duration,
+    ) -> bool {
+        let (time, stream, mut marks) = self.describe(file, framed);
+        if framed.end <= file.place.done {
+            // Settled in an earlier life; only the rest of its line is of interest.
+            return false;
+        }
+        if is_last && framed.part.is_none_or(|part| part.whole.is_some()) {
+            marks = marks.with(Marks::UNTERMINATED);
+        }
+        let leaf = leaf(framed.body);
+        let place = &mut file.place;
+        let record =
+            Record { body: framed.body, offset: framed.offset, seq: place.seq + 1, leaf, time, marks, part: framed.part };
+        let key = file.file.key;
+        let batch = self.batches.open(stream, now);
+        let is_first = !batch.has(key);
+        if is_first {
+            let mark = if rewind == place.at { Mark::of(before) } else { place.line_mark };
+            let point =
+                Point { rewind, at: place.at, seq: place.seq, chain: place.chain, time: place.time, mark };
+            batch.firsts.push((key, place.at));
+            self.ledger.open(key, point);
+        }
+        place.seq += 1;
+        place.chain = place.chain.next(&leaf);
+        place.time = Some(time);
+        self.counts.note(&record);
+        self.batches.put(stream, &self.plan.output, &record, &file.head);
+        is_first
+    }
+
+    /// The record's time, stream and marks; a part after the first has those of its line.
+    fn describe(&mut self, file: &mut LaneFile, framed: &Framed<'_>) -> (Nanos, u32, Marks) {
+        let place = &mut file.place;
+        let of_part = |line: OpenLine, number: u32| {
+            // Equal parts of one line must not be equal records to a destination that keeps one of two.
+            let time = Nanos(line.time.0.saturating_add(i64::from(number) - 1));
+            let is_text = std::str::from_utf8(framed.body).is_ok();
+            (time, line.stream, if is_text { Marks::NONE } else { Marks::INVALID_UTF8 })
+        };
+        let Some(head) = framed.head else {
+            let line = place.open.unwrap_or(OpenLine { time: file.file.known.origin.first_seen, stream: 0 });
+            return of_part(line, framed.part.map_or(1, |part| part.number));
+        };
+        let parsed = parse(&self.plan.labelling.wanted, head);
+        let salt = file.file.name().0.wrapping_add(framed.offset);
+        let time = match parsed.time {
+            Some(stamp) => stamp.filled(salt),
+            None => fallback(place, file.file.known.origin.first_seen).filled(salt),
+        };
+        let stream = self.stream_of(&parsed.fields, &file.labels);
+        if framed.part.is_none() {
+            return (time, stream, parsed.marks);
+        }
+        place.open = Some(OpenLine { time, stream });
+        let (time, stream, marks) = of_part(OpenLine { time, stream }, 1);
+        // Of a line that is longer than what was looked at nobody knows how it ends.
+        let is_malformed = head.len() < HEAD && parsed.marks.has(Marks::MALFORMED);
+        (time, stream, if is_malformed { marks.with(Marks::MALFORMED) } else { marks })
+    }
+}
+
+/// The time of a record that has none: the previous record's, else the file's first sight.
+fn fallback(place: &Place, first_seen: Nanos) -> Stamp {
+    let base = place.time.unwrap_or(first_seen).0;
+    Stamp { time: Nanos(base - base.rem_euclid(Nanos::MILLI)), unit: Nanos::MILLI }
+}
+
+/// Whether `rest` is the last line of a file that will not grow any more.
+fn ends_here(file: &LaneFile, rest: &[u8]) -> bool {
+    file.file.life() == Life::Final && file.place.at + rest.len() as u64 == file.file.size()
+}

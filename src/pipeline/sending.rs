@@ -1,0 +1,307 @@
+//! Sending: which batch goes out when, and what the answers settle.
+
+use super::{
+    alarm,
+    lane::{Event, Lane},
+};
+use crate::{
+    ack::FileKey,
+    batch::{Batch, Pool},
+    model::Record,
+    output::{Cause, FileHead, Output, Request, Scope, Stall, StreamHead, Verdict},
+    send::{Client, Gate, Next, Work},
+};
+use std::{
+    cell::RefCell,
+    collections::VecDeque,
+    ops::Range,
+    sync::{Arc, mpsc::Sender},
+    time::Duration,
+};
+
+/// A client is made anew when it is this old: new connections, names resolved again, certificates read again.
+const CLIENT_AGE: Duration = Duration::from_secs(300);
+/// A batch with refused records is tried again after this, then after twice that, and so on …
+const FIRST_HOLD: Duration = Duration::from_secs(30);
+/// … up to this.
+const LONGEST_HOLD: Duration = Duration::from_secs(600);
+
+/// The open batches of a lane, by stream, and their memory.
+#[derive(Debug)]
+pub(super) struct Batches {
+    pub pool: Pool,
+    open: Vec<Option<Batch>>,
+    /// In the order of opening; a stream that was sealed since is passed over.
+    order: VecDeque<(u32, Duration)>,
+    open_chunks: usize,
+    max_bytes: usize,
+    /// Sealed, in the order in which they are to be sent.
+    pub sealed: VecDeque<Work>,
+}
+
+impl Batches {
+    pub(super) fn new(pool: Pool, max_bytes: usize) -> Batches {
+        Batches {
+            pool,
+            open: Vec::new(),
+            order: VecDeque::new(),
+            open_chunks: 0,
+            max_bytes,
+            sealed: VecDeque::new(),
+        }
+    }
+
+    /// The open batch of `stream`.
+    pub(super) fn open(&mut self, stream: u32, now: Duration) -> &mut Batch {
+        let index = stream as usize;
+        if index >= self.open.len() {
+            self.open.resize_with(index + 1, || None);
+        }
+        let order = &mut self.order;
+        self.open[index].get_or_insert_with(|| {
+            order.push_back((stream, now));
+            Batch::new(stream, now)
+        })
+    }
+
+    /// Adds a record to the open batch of `stream`, and seals what is large enough.
+    pub(super) fn put(&mut self, stream: u32, output: &Output, record: &Record<'_>, file: &FileHead) {
+        let Some(batch) = self.open.get_mut(stream as usize).and_then(Option::as_mut) else { return };
+        let chunks = batch.body.chunks();
+        output.encode(&mut batch.body.writer(&mut self.pool), record, file);
+        batch.end_record();
+        self.open_chunks += batch.body.chunks() - chunks;
+        if batch.body.len() >= self.max_bytes {
+            self.seal(stream);
+        } else if batch.body.chunks() != chunks && self.pool.is_more_than_half(self.open_chunks) {
+            self.seal_largest();
+        }
+    }
+
+    fn seal(&mut self, stream: u32) {
+        if let Some(batch) = self.open.get_mut(stream as usize).and_then(Option::take) {
+            self.open_chunks -= batch.body.chunks();
+            self.sealed.push_back(Work::new(batch));
+        }
+    }
+
+    #[cold]
+    fn seal_largest(&mut self) {
+        let size = |batch: &Option<Batch>| batch.as_ref().map_or(0, |batch| batch.body.len());
+        let largest = (0u32..).zip(&self.open).max_by_key(|(_, batch)| size(batch)).map(|(stream, _)| stream);
+        if let Some(stream) = largest {
+            self.seal(stream);
+        }
+    }
+
+    /// Seals the batches that were opened at `until` or before.
+    pub(super) fn seal_due(&mut self, until: Duration) {
+        while let Some(&(stream, opened)) = self.order.front() {
+            if opened > until {
+                break;
+            }
+            self.order.pop_front();
+            let batch = self.open.get(stream as usize).and_then(Option::as_ref);
+            if batch.is_some_and(|batch| batch.opened == opened) {
+                self.seal(stream);
+            }
+        }
+    }
+
+    /// When the oldest open batch was opened.
+    pub(super) fn oldest(&self) -> Option<Duration> {
+        let is_open = |(stream, opened): &&(u32, Duration)| {
+            self.open.get(*stream as usize).and_then(Option::as_ref).is_some_and(|batch| batch.opened == *opened)
+        };
+        self.order.iter().find(is_open).map(|(_, opened)| *opened)
+    }
+}
+
+/// A request and what came of it.
+#[derive(Debug)]
+pub(super) struct Answered {
+    work: Work,
+    verdict: Verdict,
+    is_probe: bool,
+    wire_bytes: u64,
+}
+
+impl Lane {
+    /// Sends what may be sent now.
+    pub(super) fn dispatch(&mut self, now: Duration) {
+        self.revive_held(now);
+        while self.in_flight < self.plan.concurrency {
+            let is_probe = match self.health.gate(now) {
+                Gate::Open => false,
+                Gate::Probe if !self.is_probing => true,
+                Gate::Probe | Gate::Wait(_) => return,
+            };
+            let Some(nth) = self.batches.sealed.iter().position(|work| self.may_send(work.batch.stream, now)) else {
+                return;
+            };
+            let Some(client) = self.client(now) else { return };
+            let Some(work) = self.batches.sealed.remove(nth) else { return };
+            let Next::Send(range) = work.next() else {
+                self.advance(work, now);
+                continue;
+            };
+            if std::mem::take(&mut self.needs_sync) {
+                // Names, label values and streams first: a record that uses them must be made the same again after a
+                // crash. When the folder cannot be written the alarm is given, and shipping goes on.
+                self.store.sync();
+            }
+            self.in_flight += 1;
+            self.is_probing |= is_probe;
+            self.busy.insert(work.batch.stream);
+            self.counts.requests += 1;
+            self.spawn(client, work, range, is_probe);
+        }
+    }
+
+    fn may_send(&self, stream: u32, now: Duration) -> bool {
+        let is_waiting = |health: &crate::send::Health| matches!(health.gate(now), Gate::Wait(_));
+        !self.busy.contains(&stream) && !self.stream_health.get(&stream).is_some_and(is_waiting)
+    }
+
+    /// The client, made anew when it is due. `None`: it cannot be made now; that is a stall.
+    fn client(&mut self, now: Duration) -> Option<Client> {
+        if let Some((client, made)) = &self.client
+            && now.saturating_sub(*made) < CLIENT_AGE
+        {
+            return Some(client.clone());
+        }
+        match Client::new(&self.plan.http, self.plan.concurrency) {
+            Ok(client) => {
+                self.client = Some((client.clone(), now));
+                Some(client)
+            }
+            Err(stall) => {
+                self.stall(&stall, now);
+                None
+            }
+        }
+    }
+
+    fn spawn(&self, client: Client, work: Work, range: Range<usize>, is_probe: bool) {
+        let output = Arc::clone(&self.plan.output);
+        let head = self.heads.get(work.batch.stream as usize).cloned().unwrap_or_default();
+        let events: Sender<Event> = self.sender.clone();
+        self.runtime.spawn(async move {
+            let (verdict, wire_bytes) = attempt(&output, &client, &head, &work.batch, range).await;
+            // The lane is gone only when it does not want the answer any more.
+            let _ = events.send(Event::Answered(Box::new(Answered { work, verdict, is_probe, wire_bytes })));
+        });
+    }
+
+    /// Takes in an answer.
+    pub(super) fn answered(&mut self, answered: Answered, now: Duration) {
+        let Answered { mut work, verdict, is_probe, wire_bytes } = answered;
+        let stream = work.batch.stream;
+        self.in_flight -= 1;
+        self.busy.remove(&stream);
+        self.counts.wire_bytes += wire_bytes;
+        if is_probe {
+            self.is_probing = false;
+        }
+        match &verdict {
+            Verdict::Stall(stall) if stall.scope == Scope::Stream => {
+                self.pass(now);
+                let change = self.stream_health.entry(stream).or_default().stall(now, stall, fastrand::f64());
+                alarm::stream_health(&self.plan.name, self.labels_of(stream), change);
+            }
+            Verdict::Stall(stall) => {
+                let stall = stall.clone();
+                self.stall(&stall, now);
+            }
+            Verdict::Accepted | Verdict::Refused { .. } | Verdict::TooLarge { .. } => {
+                self.pass(now);
+                if let Some(mut health) = self.stream_health.remove(&stream) {
+                    alarm::stream_health(&self.plan.name, self.labels_of(stream), health.pass(now));
+                }
+            }
+        }
+        if let Some(refusal) = work.take(&verdict)
+            && work.holds == 0
+        {
+            self.counts.refused += 1;
+            let mut entry = Vec::new();
+            let bytes = work.batch.bytes_of(&(refusal.record..refusal.record + 1));
+            work.batch.body.copy_to(bytes, &mut entry);
+            alarm::refused(&self.plan.name, self.plan.output.describe(&entry), &refusal.reason);
+            self.last_refusal = Some(refusal.reason);
+        }
+        self.advance(work, now);
+    }
+
+    /// Puts a batch where it belongs now.
+    fn advance(&mut self, mut work: Work, now: Duration) {
+        match work.next() {
+            // To the front: the order within a stream stays.
+            Next::Send(_) => self.batches.sealed.push_front(work),
+            Next::Settled => {
+                self.counts.acknowledged += work.batch.records() as u64;
+                let firsts: Vec<(FileKey, u64)> = std::mem::take(&mut work.batch.firsts);
+                for (file, first) in firsts {
+                    self.ledger.settle(file, first);
+                    self.dirty.insert(file);
+                    self.let_go_when_done(file);
+                }
+                self.batches.pool.give_back(work.batch.body);
+            }
+            Next::Held => {
+                let pause = FIRST_HOLD.saturating_mul(1 << work.holds.min(5)).min(LONGEST_HOLD);
+                self.held.push((now + pause, work));
+            }
+        }
+    }
+
+    fn revive_held(&mut self, now: Duration) {
+        let held = std::mem::take(&mut self.held);
+        for (until, mut work) in held {
+            if until <= now {
+                work.again();
+                self.batches.sealed.push_front(work);
+            } else {
+                self.held.push((until, work));
+            }
+        }
+    }
+
+    fn stall(&mut self, stall: &Stall, now: Duration) {
+        // A new client reads secrets and certificates again, and resolves names again.
+        if !matches!(stall.cause, Cause::RateLimited | Cause::ServerError | Cause::Blocked) {
+            self.client = None;
+        }
+        let change = self.health.stall(now, stall, fastrand::f64());
+        self.health_changed(change);
+    }
+
+    fn pass(&mut self, now: Duration) {
+        let change = self.health.pass(now);
+        self.health_changed(change);
+    }
+}
+
+/// One request: compress, send, judge. Also the bytes of its body on the wire.
+async fn attempt(
+    output: &Output,
+    client: &Client,
+    head: &StreamHead,
+    batch: &Batch,
+    range: Range<usize>,
+) -> (Verdict, u64) {
+    thread_local! {
+        /// One scratch buffer per thread of the runtime, for bodies of any batch.
+        static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+    }
+    let request: Request =
+        SCRATCH.with_borrow_mut(|scratch| output.request(head, &batch.body, batch.bytes_of(&range), scratch));
+    let wire_bytes = request.body.len() as u64;
+    let verdict = match client.post(request).await {
+        Ok(answer) => {
+            output.reply(answer.status, &answer.body, answer.retry_after.as_deref(), super::plan::wall_clock())
+        }
+        Err(stall) => Verdict::Stall(stall),
+    };
+    (verdict, wire_bytes)
+}

@@ -1,0 +1,189 @@
+//! The HTTP client of one output.
+
+use super::settings::{Auth, Http};
+use crate::output::{Cause, Scope, Stall};
+use reqwest::{
+    Certificate, Identity, Proxy,
+    header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER},
+    redirect::Policy,
+};
+use secrecy::ExposeSecret as _;
+use std::{error::Error as _, fs, path::Path, time::Duration};
+
+/// No more of an answer is read.
+const MAX_ANSWER: usize = 64 * 1024;
+/// A connection is set up within this, or not at all.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// Idle connections are closed before proxies usually do.
+const IDLE: Duration = Duration::from_secs(25);
+
+/// A client with its secrets and certificates as they were when it was made. It is made anew from time to time and
+/// after failures, so that all of them can be replaced, and names are resolved again.
+#[derive(Clone, Debug)]
+pub struct Client {
+    inner: reqwest::Client,
+    url: String,
+    headers: HeaderMap,
+}
+
+/// What is sent.
+#[derive(Debug)]
+pub struct Request {
+    /// Begins with `/`; comes after the output's URL.
+    pub path: &'static str,
+    /// The body's type.
+    pub content_type: &'static str,
+    /// One header more, such as Loki's tenant.
+    pub header: Option<(&'static str, String)>,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+/// What came back.
+#[derive(Debug)]
+pub struct Answer {
+    /// The status.
+    pub status: u16,
+    /// The header of that name.
+    pub retry_after: Option<String>,
+    /// The first 64 KiB of the body.
+    pub body: Vec<u8>,
+}
+
+impl Client {
+    /// Reads secrets and certificates and makes a client of them. A failure is a stall like any other: somebody may
+    /// be replacing the file right now.
+    pub fn new(http: &Http, connections: usize) -> Result<Client, Stall> {
+        // Done once for the process; the second time it is there already.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let is_tls = http.url.starts_with("https:");
+        let mut builder = reqwest::Client::builder()
+            .user_agent(concat!("auditship/", env!("CARGO_PKG_VERSION")))
+            .redirect(Policy::none())
+            .no_proxy()
+            .http1_only()
+            .timeout(http.timeout)
+            .connect_timeout(CONNECT_TIMEOUT.min(http.timeout))
+            .pool_idle_timeout(IDLE)
+            .pool_max_idle_per_host(connections)
+            .tcp_nodelay(true)
+            .tcp_keepalive(Duration::from_secs(15));
+        let authorities = match &http.ca_file {
+            Some(path) => {
+                let pem = read(path, Cause::Tls)?;
+                Certificate::from_pem_bundle(&pem).map_err(|error| unusable(path, &error))?
+            }
+            None => Vec::new(),
+        };
+        builder = if is_tls { builder.tls_certs_merge(authorities) } else { builder.tls_certs_only(Vec::new()) };
+        if let Some((cert_file, key_file)) = &http.client_cert {
+            let mut pem = read(cert_file, Cause::Tls)?;
+            pem.push(b'\n');
+            pem.extend(read(key_file, Cause::Tls)?);
+            builder = builder.identity(Identity::from_pem(&pem).map_err(|error| unusable(cert_file, &error))?);
+        }
+        if let Some(proxy) = &http.proxy {
+            let proxy = Proxy::all(proxy).map_err(|error| stall(Cause::Setup, format!("proxy: {}", chain(&error))))?;
+            builder = builder.proxy(proxy);
+        }
+        let inner = builder.build().map_err(|error| stall(Cause::Tls, chain(&error.without_url())))?;
+        Ok(Client { inner, url: http.url.clone(), headers: authorization(&http.auth)? })
+    }
+
+    /// Sends a request and reads its answer. Whatever is not a complete answer is a stall.
+    pub async fn post(&self, request: Request) -> Result<Answer, Stall> {
+        let mut headers = self.headers.clone();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(request.content_type));
+        if let Some((name, value)) = request.header {
+            let value = HeaderValue::from_str(&value)
+                .map_err(|_| stall(Cause::Setup, format!("{name}: this value cannot be sent in a header: {value:?}")))?;
+            headers.insert(HeaderName::from_static(name), value);
+        }
+        let url = format!("{}{}", self.url, request.path);
+        let result = self.inner.post(url).headers(headers).body(request.body).send().await;
+        let mut response = result.map_err(failed)?;
+        let retry_after = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()).map(str::to_owned);
+        let status = response.status().as_u16();
+        let mut body = Vec::new();
+        while body.len() < MAX_ANSWER {
+            match response.chunk().await {
+                Ok(Some(chunk)) => body.extend_from_slice(&chunk[..chunk.len().min(MAX_ANSWER - body.len())]),
+                Ok(None) => break,
+                Err(error) => return Err(failed(error)),
+            }
+        }
+        Ok(Answer { status, retry_after, body })
+    }
+}
+
+fn authorization(auth: &Auth) -> Result<HeaderMap, Stall> {
+    use base64::{Engine as _, engine::general_purpose::STANDARD};
+    let unreadable = |error: super::SecretError| stall(Cause::Credentials, error.to_string());
+    let text = match auth {
+        Auth::None => return Ok(HeaderMap::new()),
+        Auth::Basic { user, password } => {
+            let password = password.read().map_err(unreadable)?;
+            format!("Basic {}", STANDARD.encode(format!("{user}:{}", password.expose_secret())))
+        }
+        Auth::Bearer(token) => format!("Bearer {}", token.read().map_err(unreadable)?.expose_secret()),
+    };
+    let mut value = HeaderValue::from_str(&text)
+        .map_err(|_| stall(Cause::Credentials, "the secret has characters that cannot be sent in a header".into()))?;
+    // Keeps it out of every debug output below us.
+    value.set_sensitive(true);
+    Ok(HeaderMap::from_iter([(AUTHORIZATION, value)]))
+}
+
+fn read(path: &Path, cause: Cause) -> Result<Vec<u8>, Stall> {
+    fs::read(path).map_err(|error| stall(cause, format!("{}: {error}", path.display())))
+}
+
+fn unusable(path: &Path, error: &reqwest::Error) -> Stall {
+    stall(Cause::Tls, format!("{}: not a usable PEM file: {}", path.display(), chain(error)))
+}
+
+fn stall(cause: Cause, text: String) -> Stall {
+    Stall { cause, scope: Scope::Output, retry_after: None, text }
+}
+
+/// The class of a failure below HTTP. The order matters: a handshake that times out is a time-out.
+fn failed(error: reqwest::Error) -> Stall {
+    let error = error.without_url();
+    let cause = if error.is_timeout() {
+        Cause::TimedOut
+    } else if is_tls(&error) {
+        Cause::Tls
+    } else if error.is_connect() {
+        Cause::Unreachable
+    } else {
+        Cause::Broken
+    };
+    stall(cause, chain(&error))
+}
+
+fn is_tls(error: &reqwest::Error) -> bool {
+    let mut source = error.source();
+    while let Some(inner) = source {
+        let io = inner.downcast_ref::<std::io::Error>().and_then(|io| io.get_ref());
+        if inner.is::<rustls::Error>() || io.is_some_and(|inner| inner.is::<rustls::Error>()) {
+            return true;
+        }
+        source = inner.source();
+    }
+    false
+}
+
+/// An error with its causes, each said once.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(inner) = source {
+        let more = inner.to_string();
+        if !text.ends_with(&more) {
+            text.push_str(": ");
+            text.push_str(&more);
+        }
+        source = inner.source();
+    }
+    text
+}
