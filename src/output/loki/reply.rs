@@ -1,0 +1,205 @@
+//! What Loki's answer means. Status codes and texts are those of Loki 3.4 (`pkg/validation/validate.go`,
+//! `pkg/distributor/http.go`, `pkg/ingester/stream.go`, dskit's `tenant`); later versions wrote some texts in lower
+//! case, so case does not count.
+
+use crate::{
+    model::Nanos,
+    output::{Cause, Scope, Stall, Verdict},
+};
+use jiff::fmt::rfc2822::DateTimeParser;
+use std::time::Duration;
+
+#[cfg(test)]
+mod tests;
+
+/// The verdict on one push.
+///
+/// 204 alone is a receipt. `retry_after` is the header of that name, `now` the wall clock that a date in it is
+/// measured against.
+pub fn reply(status: u16, body: &[u8], retry_after: Option<&str>, now: Nanos) -> Verdict {
+    if status == 204 {
+        return Verdict::Accepted;
+    }
+    let answer = Answer { status, words: words(body), retry_after: pause(retry_after, now) };
+    let plain = plain(body);
+    // The status of a block is the Loki operator's choice, 260 by default.
+    if status == 260 || plain.starts_with("ingestion blocked for user") {
+        return answer.stall(Cause::Blocked, Scope::Output, "");
+    }
+    match status {
+        200..=299 => answer.stall(Cause::Unexpected, Scope::Output, "not a Loki receipt (204); is the URL right?"),
+        300..=399 | 404 | 405 => answer.stall(Cause::Setup, Scope::Output, "is the URL right?"),
+        400 => match meaning(&plain) {
+            Meaning::Record => Verdict::Refused { reason: answer.told("") },
+            Meaning::Size => Verdict::TooLarge { reason: answer.told("") },
+            Meaning::Request => answer.stall(Cause::Setup, Scope::Output, ""),
+            Meaning::Stream => answer.stall(Cause::Setup, Scope::Stream, ""),
+            Meaning::Connection => answer.stall(Cause::Broken, Scope::Output, ""),
+        },
+        401 | 403 | 407 => answer.stall(Cause::Credentials, Scope::Output, ""),
+        408 | 499 | 500..=599 => answer.stall(Cause::ServerError, Scope::Output, ""),
+        413 => Verdict::TooLarge { reason: answer.told("") },
+        422 => answer.stall(Cause::Setup, Scope::Output, ""),
+        429 if STREAM_LIMITS.iter().any(|text| plain.contains(text)) => {
+            answer.stall(Cause::RateLimited, Scope::Stream, "")
+        }
+        429 => answer.stall(Cause::RateLimited, Scope::Output, ""),
+        _ => answer.stall(Cause::Unexpected, Scope::Output, ""),
+    }
+}
+
+/// What a 400 is about.
+#[derive(Clone, Copy)]
+enum Meaning {
+    /// A record, or a label value that came from one.
+    Record,
+    /// The size of the request.
+    Size,
+    /// Every request of this output: its tenant, its encoding, a limit below what auditship always sends.
+    Request,
+    /// Every request of this stream: its label names.
+    Stream,
+    /// The request did not arrive whole. Loki answers even that with 400.
+    Connection,
+}
+
+/// The earliest known text decides: what stands after it may be a label value, and so anyone's words.
+///
+/// An unknown text counts as a record's. If it is not, the sender finds that out, since then both halves of any
+/// request are refused.
+fn meaning(plain: &str) -> Meaning {
+    // Loki answers in plain text. This is a page of something in front of it.
+    if plain.starts_with('<') {
+        return Meaning::Request;
+    }
+    let found = TEXTS.iter().filter_map(|(text, meaning)| Some((plain.find(text)?, *meaning)));
+    found.min_by_key(|(at, _)| *at).map_or(Meaning::Record, |(_, meaning)| meaning)
+}
+
+struct Answer {
+    status: u16,
+    words: String,
+    retry_after: Option<Duration>,
+}
+
+impl Answer {
+    fn stall(self, cause: Cause, scope: Scope, hint: &str) -> Verdict {
+        Verdict::Stall(Stall { cause, scope, retry_after: self.retry_after, text: self.told(hint) })
+    }
+
+    fn told(&self, hint: &str) -> String {
+        let mut text = format!("HTTP {}", self.status);
+        for (separator, part) in [(": ", self.words.as_str()), ("; ", hint)] {
+            if !part.is_empty() {
+                text.push_str(separator);
+                text.push_str(part);
+            }
+        }
+        text
+    }
+}
+
+/// The body for people: one line of at most 300 characters.
+fn words(body: &[u8]) -> String {
+    // A character takes at most four bytes; the rest is room for white space around it.
+    let start = String::from_utf8_lossy(&body[..body.len().min(8 * MAX_WORDS)]);
+    let mut text: String = start.trim().chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    if let Some((cut, _)) = text.char_indices().nth(MAX_WORDS - 1)
+        && text[cut..].chars().nth(1).is_some()
+    {
+        text.truncate(cut);
+        text.push('…');
+    }
+    text
+}
+
+/// The body for [`meaning`]: lower case, and without what stands in double quotes. Loki quotes streams as
+/// `{name="value"}`, and a value must not pass for Loki's own words.
+fn plain(body: &[u8]) -> String {
+    let text = String::from_utf8_lossy(&body[..body.len().min(MAX_PLAIN)]);
+    let (mut plain, mut quoted, mut escaped) = (String::new(), false, false);
+    for c in text.trim().chars() {
+        match c {
+            _ if escaped => escaped = false,
+            '\\' if quoted => escaped = true,
+            '"' => quoted = !quoted,
+            _ if quoted => {}
+            c => plain.push(c.to_ascii_lowercase()),
+        }
+    }
+    plain
+}
+
+/// `Retry-After`: whole seconds or an HTTP date (RFC 9110, 10.2.3), at most [`MAX_PAUSE`]. Anything else is ignored.
+fn pause(value: Option<&str>, now: Nanos) -> Option<Duration> {
+    let value = value?.trim();
+    let pause = if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
+        // Digits that do not fit are a very long time.
+        Duration::from_secs(value.parse().unwrap_or(u64::MAX))
+    } else {
+        let until = DateTimeParser::new().parse_timestamp(value).ok()?.as_nanosecond();
+        let left = (until - i128::from(now.0)).max(0);
+        Duration::from_nanos(left.try_into().unwrap_or(u64::MAX))
+    };
+    Some(pause.min(MAX_PAUSE))
+}
+
+/// The texts of a 400, in lower case.
+const TEXTS: &[(&str, Meaning)] = &[
+    // pkg/validation/validate.go, pkg/chunkenc/interface.go: one entry.
+    ("has timestamp too old", Meaning::Record),
+    ("has timestamp too new", Meaning::Record),
+    ("max entry size", Meaning::Record),
+    ("entry too far behind", Meaning::Record),
+    ("entry out of order", Meaning::Record),
+    ("has label value too long", Meaning::Record),
+    // The same: label names, which come from the configuration.
+    ("label names; limit", Meaning::Stream),
+    ("has label name too long", Meaning::Stream),
+    ("has duplicate label name", Meaning::Stream),
+    ("missing required labels", Meaning::Stream),
+    ("at least one label pair is required", Meaning::Stream),
+    ("error parsing labels", Meaning::Stream),
+    ("couldn't parse labels", Meaning::Stream),
+    // The same: structured metadata, of which every record has the same small amount.
+    ("includes structured metadata", Meaning::Request),
+    ("has structured metadata too large", Meaning::Request),
+    ("has too many structured metadata labels", Meaning::Request),
+    // dskit: tenant/tenant.go, tenant/metadata.go, user/id.go.
+    ("tenant id is", Meaning::Request),
+    ("tenant id '", Meaning::Request),
+    ("malformed tenant metadata", Meaning::Request),
+    ("multiple org ids present", Meaning::Request),
+    ("no org id", Meaning::Request),
+    // pkg/loghttp/push/push.go, pkg/util/http.go, and the decoders under them.
+    ("received message larger than max", Meaning::Size),
+    ("message size too large", Meaning::Size),
+    ("request body too large", Meaning::Size),
+    ("snappy: decoded block is too large", Meaning::Size),
+    ("snappy: ", Meaning::Request),
+    ("proto: ", Meaning::Request),
+    ("gzip: ", Meaning::Request),
+    ("flate: ", Meaning::Request),
+    ("mime: ", Meaning::Request),
+    ("content-encoding ", Meaning::Request),
+    // Go's net/http, and nginx: https is needed.
+    ("client sent an http request to an https server", Meaning::Request),
+    // Go's reader of the request body.
+    ("i/o timeout", Meaning::Connection),
+    ("unexpected eof", Meaning::Connection),
+    ("connection reset by peer", Meaning::Connection),
+    ("context canceled", Meaning::Connection),
+    ("context deadline exceeded", Meaning::Connection),
+];
+
+/// The texts of a 429 that are about one stream. Any other is about the tenant.
+const STREAM_LIMITS: [&str; 2] = ["per stream rate limit exceeded", "maximum active stream limit exceeded"];
+
+/// The longest pause that a `Retry-After` can ask for.
+const MAX_PAUSE: Duration = Duration::from_secs(300);
+
+/// The most characters of an answer that are passed on.
+const MAX_WORDS: usize = 300;
+
+/// The most bytes of an answer that are looked at.
+const MAX_PLAIN: usize = 64 * 1024;
