@@ -17,6 +17,7 @@ pub mod guard;
 pub mod model;
 pub mod output;
 pub mod parse;
-
+pub mod pipeline;
+pub mod send;
 pub mod state;
 pub mod tail;

@@ -2,7 +2,84 @@
 
 pub mod loki;
 
-use std::time::Duration;
+pub use loki::{StreamHead, describe::Described, encode::FileMetadata as FileHead};
+
+use crate::{
+    batch::Body,
+    model::{LabelSet, Nanos, Origin, Record, Sink},
+};
+use std::{ops::Range, time::Duration};
+
+/// A destination. One more is one folder and one variant here.
+#[derive(Debug)]
+pub enum Output {
+    /// Grafana Loki.
+    Loki(loki::Loki),
+}
+
+/// What is sent.
+#[derive(Debug)]
+pub struct Request {
+    /// Begins with `/`; comes after the output's URL.
+    pub path: &'static str,
+    /// The body's type.
+    pub content_type: &'static str,
+    /// One header more, such as Loki's tenant; its name in lower case.
+    pub header: Option<(&'static str, String)>,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+impl Output {
+    /// The longest line that the destination takes, in bytes; a longer one travels in parts.
+    pub fn line_limit(&self) -> usize {
+        match self {
+            Output::Loki(_) => loki::encode::MAX_LINE,
+        }
+    }
+
+    /// What is sent with every record of a file.
+    pub fn file(&self, origin: &Origin) -> FileHead {
+        match self {
+            Output::Loki(_) => FileHead::new(origin),
+        }
+    }
+
+    /// What is sent with every request of a stream.
+    pub fn stream(&self, labels: &LabelSet) -> StreamHead {
+        match self {
+            Output::Loki(loki) => loki.stream(labels),
+        }
+    }
+
+    /// Appends a record to a body.
+    pub fn encode(&self, body: &mut impl Sink, record: &Record<'_>, file: &FileHead) {
+        match self {
+            Output::Loki(_) => loki::encode::entry(body, record, file),
+        }
+    }
+
+    /// A request of the records in `range` of `body`, compressed. `scratch` is room for them uncompressed.
+    pub fn request(&self, head: &StreamHead, body: &Body, range: Range<usize>, scratch: &mut Vec<u8>) -> Request {
+        match self {
+            Output::Loki(loki) => loki.request(head, body, range, scratch),
+        }
+    }
+
+    /// What an answer means.
+    pub fn reply(&self, status: u16, body: &[u8], retry_after: Option<&str>, now: Nanos) -> Verdict {
+        match self {
+            Output::Loki(_) => loki::reply::reply(status, body, retry_after, now),
+        }
+    }
+
+    /// Which record it is, from its encoded bytes.
+    pub fn describe(&self, encoded: &[u8]) -> Option<Described> {
+        match self {
+            Output::Loki(_) => loki::describe::describe_entry(encoded),
+        }
+    }
+}
 
 /// What a destination's answer means for the records of one request.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -21,9 +21,7 @@ mod report;
 mod run;
 mod sending;
 mod settings;
-#[cfg(test)]
-mod tests;
 
-pub use report::{Left, OutputReport, Report};
-pub use run::{Outcome, Progress, RunError, Running, start};
+pub use report::{Counts, Left, OutputReport, Report};
+pub use run::{Ended, Options, Outcome, Progress, RunError, run};
 pub use settings::*;

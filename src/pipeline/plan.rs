@@ -3,7 +3,7 @@
 use super::settings::{Label, LabelFrom, LokiTenant, Meta, OutputKind, Settings};
 use crate::{
     frame,
-    guard::{Budget, Rule, Rules},
+    guard::{Allowed, Budget, Rule},
     model::{Nanos, Origin},
     output::{Output, loki},
     parse::Wanted,
@@ -34,12 +34,12 @@ pub(super) struct Plan {
 #[derive(Debug)]
 pub(super) struct Labelling {
     pub wanted: Wanted,
-    pub rules: Rules,
     per_file: Vec<LabelFrom>,
 }
 
 impl Labelling {
-    pub(super) fn new(settings: &Settings) -> Labelling {
+    /// Also the rules from which the labels are admitted.
+    pub(super) fn new(settings: &Settings) -> (Labelling, Vec<Rule>) {
         let mut fields: Vec<Vec<String>> = Vec::new();
         let mut per_file = Vec::new();
         let mut rules: Vec<Rule> = Vec::new();
@@ -48,11 +48,11 @@ impl Labelling {
                 LabelFrom::Constant(value) => Rule::Constant { name, value },
                 LabelFrom::Field(names) => {
                     fields.push(names);
-                    Rule::Field { name, slot: fields.len() - 1, default, values }
+                    Rule::Field { name, slot: fields.len() - 1, allowed: Allowed { default, values } }
                 }
                 LabelFrom::Path(_) | LabelFrom::Meta(_) => {
                     per_file.push(from);
-                    Rule::PerFile { name, index: per_file.len() - 1, default, values }
+                    Rule::PerFile { name, index: per_file.len() - 1, allowed: Allowed { default, values } }
                 }
             });
         }
@@ -60,7 +60,7 @@ impl Labelling {
             // Loki adds one of its own choosing otherwise, and stored labels would not be the ones that were sent.
             rules.push(Rule::Constant { name: loki::SERVICE_NAME.into(), value: "auditship".into() });
         }
-        Labelling { wanted: Wanted::new(&settings.timestamp, &fields), rules: Rules::new(rules), per_file }
+        (Labelling { wanted: Wanted::new(&settings.timestamp, &fields), per_file }, rules)
     }
 
     /// The values of the labels that are the same for all records of a file.
@@ -85,9 +85,9 @@ pub(super) fn budget(settings: &Settings) -> Budget {
     }
 }
 
-/// One plan per output. Also gives back what the follow thread needs of the settings.
-pub(super) fn plans(settings: &mut Settings) -> Vec<Plan> {
-    let labelling = Arc::new(Labelling::new(settings));
+/// One plan per output, which it takes out of the settings.
+pub(super) fn plans(settings: &mut Settings, labelling: Labelling) -> Vec<Plan> {
+    let labelling = Arc::new(labelling);
     let pool = pool_bytes(settings.agent.memory_limit, settings.outputs.len());
     let sources = &settings.sources;
     let plan = |(index, output): (usize, super::settings::Output)| {

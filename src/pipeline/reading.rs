@@ -22,6 +22,8 @@ enum End {
     Dry,
     /// There is more.
     More,
+    /// It could not be read: to be tried again when the lane has nothing else to do.
+    Failed,
 }
 
 impl Lane {
@@ -34,6 +36,7 @@ impl Lane {
         let changes = file.file.changes();
         match self.burst(&mut file, &mut buffer, now) {
             End::Dry => file.looked = Some(changes),
+            End::Failed => file.looked = None,
             End::More => {
                 file.is_queued = true;
                 self.ready.push_back(key);
@@ -67,8 +70,7 @@ impl Lane {
                 if !std::mem::replace(&mut file.is_failing, true) {
                     alarm::unreadable(&self.plan.name, &file.file, &error);
                 }
-                // Tried again when the file changes, and at the latest at the next of the lane's rounds.
-                End::Dry
+                End::Failed
             }
         }
     }

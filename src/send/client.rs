@@ -1,7 +1,7 @@
 //! The HTTP client of one output.
 
 use super::settings::{Auth, Http};
-use crate::output::{Cause, Scope, Stall};
+use crate::output::{Cause, Request, Scope, Stall};
 use reqwest::{
     Certificate, Identity, Proxy,
     header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER},
@@ -24,19 +24,6 @@ pub struct Client {
     inner: reqwest::Client,
     url: String,
     headers: HeaderMap,
-}
-
-/// What is sent.
-#[derive(Debug)]
-pub struct Request {
-    /// Begins with `/`; comes after the output's URL.
-    pub path: &'static str,
-    /// The body's type.
-    pub content_type: &'static str,
-    /// One header more, such as Loki's tenant.
-    pub header: Option<(&'static str, String)>,
-    /// The body.
-    pub body: Vec<u8>,
 }
 
 /// What came back.

@@ -8,11 +8,9 @@ mod client;
 mod health;
 mod secret;
 mod settings;
-#[cfg(test)]
-mod tests;
 mod work;
 
-pub use client::{Answer, Client, Request};
+pub use client::{Answer, Client};
 pub use health::{Change, Gate, Health};
 pub use secret::SecretError;
 pub use settings::{Auth, Http, Secret};

@@ -124,6 +124,26 @@ impl TailFile {
         self.settled.iter().all(|position| position.load(Ordering::Acquire) == u64::MAX)
     }
 
+    /// Where the line after the last newline begins (0 when there is none in the last 64 MiB), and its mark.
+    pub fn end_of_last_line(&self) -> io::Result<(u64, Mark)> {
+        const FURTHEST: u64 = 64 << 20;
+        let size = self.metadata()?.len();
+        let mut end = size;
+        let mut chunk = vec![0; 64 * 1024];
+        while end > 0 && size - end < FURTHEST {
+            let start = end.saturating_sub(chunk.len() as u64);
+            // At most the chunk's length.
+            let wanted = (end - start) as usize;
+            let n = self.read_at(&mut chunk[..wanted], start)?;
+            if let Some(newline) = memchr::memrchr(b'\n', &chunk[..n]) {
+                let at = start + newline as u64 + 1;
+                return Ok((at, mark_before(&self.file, at)?));
+            }
+            end = start;
+        }
+        Ok((0, Mark::default()))
+    }
+
     /// Fills `buffer` from `offset`; less than all of it only at the end of the file.
     pub(super) fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
         read_at(&self.file, buffer, offset)

@@ -1,0 +1,124 @@
+//! The pipeline's notable events, one function each: what the log says, and what the operator can do.
+
+use crate::{
+    model::LabelSet,
+    output::{Cause, Described},
+    send::Change,
+    tail::TailFile,
+};
+use std::{io, path::Path, time::Duration};
+
+/// An output waits, or flows again.
+pub(super) fn health(output: &str, change: &Change) {
+    match change {
+        Change::Stalled { cause, text } => {
+            tracing::warn!(output, ?cause, "waiting: {text}{}; nothing is lost, it is tried again", hint(*cause));
+        }
+        Change::Recovered { after, failures } => {
+            tracing::info!(output, failed_attempts = failures, "flowing again after {:.1} s", after.as_secs_f64());
+        }
+    }
+}
+
+/// One stream of an output waits, or flows again.
+pub(super) fn stream_health(output: &str, stream: Option<&LabelSet>, change: Option<Change>) {
+    let stream = stream.map(label_text).unwrap_or_default();
+    match change {
+        Some(Change::Stalled { text, .. }) => {
+            tracing::warn!(output, stream, "one stream is waiting: {text}; nothing is lost, it is tried again");
+        }
+        Some(Change::Recovered { after, .. }) => {
+            tracing::info!(output, stream, "the stream flows again after {:.1} s", after.as_secs_f64());
+        }
+        None => {}
+    }
+}
+
+fn hint(cause: Cause) -> &'static str {
+    match cause {
+        Cause::Credentials => " (secrets are read again at each attempt: replace the file, no restart is needed)",
+        Cause::Setup => " (check the output's url and the destination)",
+        Cause::Tls => " (certificates are read again at each attempt)",
+        Cause::Unexpected => " (not a receipt; does the url lead to what `type` says?)",
+        Cause::Blocked => " (the destination's administrator has blocked it)",
+        _ => "",
+    }
+}
+
+/// The destination refuses one record.
+pub(super) fn refused(output: &str, record: Option<Described>, reason: &str) {
+    let (id, file, offset) = match &record {
+        Some(record) => (record.id.as_str(), record.file.to_string(), record.offset),
+        None => ("unknown", String::new(), 0),
+    };
+    tracing::error!(
+        output, id, file, offset, reason,
+        "the destination refuses this record; it is held and tried again, and the position stays before it: raise the \
+         limit that it breaks at the destination"
+    );
+}
+
+/// Reading waits for answers.
+pub(super) fn paused(output: &str, pending_bytes: u64, unsettled: Option<&str>, why: Option<&str>) {
+    tracing::warn!(
+        output,
+        pending_bytes,
+        oldest = unsettled.unwrap_or("unknown"),
+        why = why.unwrap_or("the destination answers slowly"),
+        "reading is paused: as much is sent and unanswered as `window` and `memory_limit` allow"
+    );
+}
+
+/// Reading goes on.
+pub(super) fn resumed(output: &str, after: Duration) {
+    tracing::info!(output, "reading goes on after {:.1} s", after.as_secs_f64());
+}
+
+/// Content was destroyed, perhaps before it was read.
+pub(super) fn truncated(output: &str, file: &TailFile, unread: u64) {
+    let (path, name) = (&file.known.origin.path, file.name());
+    if unread == 0 {
+        tracing::info!(output, path, %name, "the file was truncated after all that was known of it had been read");
+    } else {
+        tracing::error!(
+            output, path, %name, unread_bytes = unread,
+            "the file was truncated before all of it was read: at least these bytes are lost; rotate by renaming, \
+             not by copytruncate"
+        );
+    }
+}
+
+/// A file cannot be read.
+pub(super) fn unreadable(output: &str, file: &TailFile, error: &io::Error) {
+    let path = &file.known.origin.path;
+    tracing::error!(output, path, %error, "the file cannot be read; it is tried again");
+}
+
+/// It can again.
+pub(super) fn readable_again(output: &str, file: &TailFile) {
+    tracing::info!(output, path = file.known.origin.path, "the file can be read again");
+}
+
+/// A path cannot be listed or opened.
+pub(super) fn unusable_path(path: &Path, error: &io::Error) {
+    tracing::error!(
+        path = %path.display(), %error,
+        "cannot be read, so its lines are not shipped; it is tried at each scan: give the user that auditship runs as \
+         the right to read it (setfacl -m u:auditship:rX)"
+    );
+}
+
+/// A folder cannot be watched.
+pub(super) fn unwatchable(path: &Path, error: &notify::Error) {
+    tracing::warn!(path = %path.display(), %error, "no notifications for this folder; it is scanned instead");
+}
+
+/// Some labels of a record became `__other__`.
+pub(super) fn over_budget(label: &str, why: &str) {
+    tracing::warn!(label, "{why}: further values become __other__; the record itself is delivered as it is");
+}
+
+fn label_text(labels: &LabelSet) -> String {
+    let pairs: Vec<String> = labels.iter().map(|(name, value)| format!("{name}={value:?}")).collect();
+    format!("{{{}}}", pairs.join(", "))
+}

@@ -1,0 +1,447 @@
+//! A lane: the thread of one output. It alone decides what its output reads, sends and is done with; a dead output
+//! stops its own lane and no other.
+
+use super::{
+    alarm,
+    files::LaneFile,
+    plan::Plan,
+    report::{Counts, Left, OutputReport},
+    sending::{Answered, Batches},
+};
+use crate::{
+    ack::{FileKey, Ledger},
+    batch::Pool,
+    frame::MAX_STEP,
+    guard::{Admission, News, Streams},
+    model::{LabelSet, Point},
+    output::StreamHead,
+    send::{Client, Gate, Health, Work},
+    state::{Entry, Health as StoredHealth, Store},
+    tail::{Buffer, Life, TailFile},
+};
+use std::{
+    borrow::Cow,
+    collections::{HashMap, HashSet, VecDeque},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+        mpsc::{Receiver, RecvTimeoutError, Sender},
+    },
+    time::{Duration, Instant},
+};
+
+/// Cursors are handed to the state this often.
+const COMMIT: Duration = Duration::from_secs(1);
+/// A lane that can do nothing looks around this often all the same.
+const IDLE: Duration = Duration::from_secs(60);
+/// Reading that is held up for longer than this is worth a line in the log.
+const PAUSE_SAID_AFTER: Duration = Duration::from_secs(5);
+
+/// How long the lane works.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Mode {
+    /// Until it is stopped.
+    Follow,
+    /// Until all that there was at the start is acknowledged.
+    Once,
+}
+
+/// Every reason for which a lane wakes up.
+#[derive(Debug)]
+pub(super) enum Event {
+    /// A content to read, from this point on.
+    Opened(Arc<TailFile>, Box<Point>),
+    /// Some file grew or changed.
+    Grew,
+    /// The follow thread has dropped a file that every lane had let go of.
+    Closed(FileKey),
+    /// The first scan is complete.
+    Listed,
+    /// An answer, or what there was instead of one.
+    Answered(Box<Answered>),
+    /// Read nothing more; finish what is under way until this time.
+    Stop(Duration),
+}
+
+/// What lanes share.
+#[derive(Clone)]
+pub(super) struct Shared {
+    pub store: Arc<Store>,
+    /// One set of admitted labels for all outputs.
+    pub admission: Arc<Mutex<Admission>>,
+    pub runtime: tokio::runtime::Handle,
+    /// When the agent started.
+    pub started: Instant,
+    pub on_replaced: Arc<dyn Fn(FileKey) + Send + Sync>,
+}
+
+/// How far a lane is, for a progress bar.
+#[derive(Debug, Default)]
+pub(super) struct Gauge {
+    /// Bytes that were there to read.
+    pub total: AtomicU64,
+    /// Of those, acknowledged or passed over.
+    pub settled: AtomicU64,
+}
+
+/// The state of one output.
+pub(super) struct Lane {
+    pub(super) plan: Plan,
+    pub(super) mode: Mode,
+    pub(super) store: Arc<Store>,
+    admission: Arc<Mutex<Admission>>,
+    pub(super) runtime: tokio::runtime::Handle,
+    started: Instant,
+    pub(super) on_replaced: Arc<dyn Fn(FileKey) + Send + Sync>,
+    gauge: Arc<Gauge>,
+    events: Receiver<Event>,
+    pub(super) sender: Sender<Event>,
+
+    pub(super) files: HashMap<FileKey, LaneFile>,
+    /// Files that may have something to read, in turn.
+    pub(super) ready: VecDeque<FileKey>,
+    /// `None` while there is nothing to read: an idle lane holds no buffer.
+    pub(super) buffer: Option<Buffer>,
+    streams: Streams,
+    /// By stream.
+    pub(super) heads: Vec<StreamHead>,
+    pub(super) batches: Batches,
+    pub(super) ledger: Ledger,
+    /// Files whose safe position may have moved since it was last handed to the state.
+    pub(super) dirty: HashSet<FileKey>,
+    committed: HashMap<FileKey, u64>,
+    last_commit: Duration,
+
+    pub(super) in_flight: usize,
+    pub(super) is_probing: bool,
+    /// Streams with a request under way: one at a time, so that their order stays.
+    pub(super) busy: HashSet<u32>,
+    pub(super) client: Option<(Client, Duration)>,
+    pub(super) health: Health,
+    /// Only of streams that wait.
+    pub(super) stream_health: HashMap<u32, Health>,
+    /// Batches with refused records, and when to try them again.
+    pub(super) held: Vec<(Duration, Work)>,
+    pub(super) last_refusal: Option<String>,
+    /// Names or labels are used that the state may not have on disk yet.
+    pub(super) needs_sync: bool,
+    pub(super) counts: Counts,
+
+    is_listed: bool,
+    stop: Option<Duration>,
+    paused_since: Option<Duration>,
+    is_pause_said: bool,
+}
+
+impl Lane {
+    pub(super) fn new(
+        plan: Plan,
+        mode: Mode,
+        shared: Shared,
+        gauge: Arc<Gauge>,
+        (sender, events): (Sender<Event>, Receiver<Event>),
+    ) -> Lane {
+        let batches = Batches::new(Pool::new(plan.pool), plan.batch_max_bytes);
+        Lane {
+            plan,
+            mode,
+            store: shared.store,
+            admission: shared.admission,
+            runtime: shared.runtime,
+            started: shared.started,
+            on_replaced: shared.on_replaced,
+            gauge,
+            events,
+            sender,
+            files: HashMap::new(),
+            ready: VecDeque::new(),
+            buffer: None,
+            streams: Streams::new(),
+            heads: Vec::new(),
+            batches,
+            ledger: Ledger::default(),
+            dirty: HashSet::new(),
+            committed: HashMap::new(),
+            last_commit: Duration::ZERO,
+            in_flight: 0,
+            is_probing: false,
+            busy: HashSet::new(),
+            client: None,
+            health: Health::default(),
+            stream_health: HashMap::new(),
+            held: Vec::new(),
+            last_refusal: None,
+            needs_sync: false,
+            counts: Counts::default(),
+            is_listed: false,
+            stop: None,
+            paused_since: None,
+            is_pause_said: false,
+        }
+    }
+
+    /// Works until it is stopped, or in [`Mode::Once`] until it is done.
+    pub(super) fn run(mut self) -> OutputReport {
+        loop {
+            let now = self.now();
+            let wait = if self.can_read() { Duration::ZERO } else { self.next_deadline(now).saturating_sub(now) };
+            self.take_events(wait);
+            let now = self.now();
+            self.seal_due(now);
+            self.dispatch(now);
+            self.note_pause(now);
+            if self.can_read() {
+                if let Some(key) = self.ready.pop_front() {
+                    self.turn(key, now);
+                }
+            } else if self.ready.is_empty() {
+                self.buffer = None;
+            }
+            self.show_progress();
+            if self.is_finished(now) {
+                self.commit();
+                return self.report();
+            }
+            if now.saturating_sub(self.last_commit) >= COMMIT {
+                self.last_commit = now;
+                self.commit();
+            }
+        }
+    }
+
+    fn now(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    fn take_events(&mut self, wait: Duration) {
+        let mut event = if wait.is_zero() {
+            self.events.try_recv().ok()
+        } else {
+            match self.events.recv_timeout(wait) {
+                Ok(event) => Some(event),
+                // The lane holds a sender itself: there is always one. A file that could not be read is tried again.
+                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => Some(Event::Grew),
+            }
+        };
+        while let Some(next) = event {
+            self.take_event(next);
+            event = self.events.try_recv().ok();
+        }
+    }
+
+    fn take_event(&mut self, event: Event) {
+        match event {
+            Event::Opened(file, point) => self.begin(file, &point),
+            Event::Grew => {
+                for (key, file) in &mut self.files {
+                    if !file.is_queued && file.is_ready() {
+                        file.is_queued = true;
+                        self.ready.push_back(*key);
+                    }
+                }
+            }
+            Event::Closed(key) => {
+                self.files.remove(&key);
+                self.ledger.forget(key);
+                self.dirty.remove(&key);
+                self.committed.remove(&key);
+            }
+            Event::Listed => self.is_listed = true,
+            Event::Answered(answered) => {
+                let now = self.now();
+                self.answered(*answered, now);
+            }
+            Event::Stop(deadline) => self.stop = Some(self.stop.map_or(deadline, |stop| stop.min(deadline))),
+        }
+    }
+
+    fn begin(&mut self, file: Arc<TailFile>, point: &Point) {
+        let Some(Some(frame)) = self.plan.frames.get(file.source) else { return };
+        let key = file.key;
+        self.gauge.total.fetch_add(file.size().saturating_sub(point.at), Ordering::Relaxed);
+        self.ledger.begin(key, *point);
+        let mut lane_file = LaneFile::new(file, frame.clone(), point, &self.plan);
+        lane_file.is_queued = true;
+        self.files.insert(key, lane_file);
+        self.ready.push_back(key);
+        // Its name may not be on disk yet.
+        self.needs_sync = true;
+    }
+
+    fn can_read(&self) -> bool {
+        self.stop.is_none() && !self.ready.is_empty() && !self.is_full(0)
+    }
+
+    /// Whether no more may be read: `extra` bytes were read that the ledger does not know of yet.
+    pub(super) fn is_full(&self, extra: u64) -> bool {
+        self.batches.pool.is_full() || self.ledger.pending() + extra + MAX_STEP as u64 > self.plan.window
+    }
+
+    /// The stream of a record with these fields in a file with these values.
+    pub(super) fn stream_of(&mut self, fields: &[Option<Cow<'_, str>>], per_file: &[Option<String>]) -> u32 {
+        match self.streams.lookup(fields, per_file) {
+            // There are at most as many as the budget has.
+            Some(stream) => stream.index() as u32,
+            None => self.admit(fields, per_file),
+        }
+    }
+
+    #[cold]
+    fn admit(&mut self, fields: &[Option<Cow<'_, str>>], per_file: &[Option<String>]) -> u32 {
+        let mut admission = self.admission.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut news = Vec::new();
+        let admitted = admission.admit(fields, per_file, &mut news);
+        // In the order of the decisions: under the lock.
+        self.store.append(news.into_iter().map(|news| match news {
+            News::Value { label, value } => Entry::LabelValue { label, value },
+            News::Stream(labels) => Entry::Stream(labels),
+        }));
+        drop(admission);
+        // Also when nothing is new: the decision may rest on another lane's news.
+        self.needs_sync = true;
+        for other in admitted.other {
+            self.counts.note_other(other, alarm::over_budget);
+        }
+        let head = self.plan.output.stream(&admitted.labels);
+        let stream = self.streams.insert(fields, per_file, admitted.labels).index();
+        if stream >= self.heads.len() {
+            self.heads.resize(stream + 1, StreamHead::default());
+            self.heads[stream] = head;
+        }
+        stream as u32
+    }
+
+    /// The labels of a stream of this lane.
+    pub(super) fn labels_of(&self, stream: u32) -> Option<&LabelSet> {
+        self.streams.labels_at(stream as usize)
+    }
+
+    fn seal_due(&mut self, now: Duration) {
+        // Nothing is coming that could fill them, or nothing may come before they have left.
+        let is_last = self.stop.is_some() || (self.mode == Mode::Once && self.is_listed && self.ready.is_empty());
+        let is_window_full = self.is_full(0) && !self.batches.pool.is_full();
+        let until = if is_last || is_window_full { now } else { now.saturating_sub(self.plan.batch_max_wait) };
+        // At the very start nothing is old.
+        if is_last || is_window_full || now >= self.plan.batch_max_wait {
+            self.batches.seal_due(until);
+        }
+    }
+
+    fn next_deadline(&self, now: Duration) -> Duration {
+        let due = self.batches.oldest().map(|opened| opened + self.plan.batch_max_wait);
+        let retry = match self.health.gate(now) {
+            Gate::Wait(until) if !self.batches.sealed.is_empty() => Some(until),
+            _ => None,
+        };
+        let streams = self.stream_health.values().filter_map(|health| match health.gate(now) {
+            Gate::Wait(until) => Some(until),
+            _ => None,
+        });
+        let held = self.held.iter().map(|(until, _)| *until);
+        let commit = (!self.dirty.is_empty()).then_some(self.last_commit + COMMIT);
+        let deadlines = due.into_iter().chain(retry).chain(streams).chain(held).chain(commit).chain(self.stop);
+        deadlines.fold(now + IDLE, Duration::min).max(now + Duration::from_millis(1))
+    }
+
+    fn note_pause(&mut self, now: Duration) {
+        if self.stop.is_some() || !self.is_full(0) {
+            if let Some(since) = self.paused_since.take()
+                && std::mem::take(&mut self.is_pause_said)
+            {
+                alarm::resumed(&self.plan.name, now.saturating_sub(since));
+            }
+            return;
+        }
+        let since = *self.paused_since.get_or_insert(now);
+        if !self.is_pause_said && now.saturating_sub(since) >= PAUSE_SAID_AFTER {
+            self.is_pause_said = true;
+            let oldest = self.files.iter().find_map(|(key, file)| {
+                let safe = self.ledger.safe(*key).filter(|_| !self.ledger.is_settled(*key))?;
+                Some(format!("{} at byte {}", file.file.known.origin.path, safe.at))
+            });
+            alarm::paused(&self.plan.name, self.ledger.pending(), oldest.as_deref(), self.why().as_deref());
+        }
+    }
+
+    /// Why nothing moves, if something is known.
+    fn why(&self) -> Option<String> {
+        let refused = || self.last_refusal.clone().filter(|_| !self.held.is_empty());
+        let stream = || self.stream_health.values().find_map(Health::stalled).map(str::to_owned);
+        self.health.stalled().map(str::to_owned).or_else(refused).or_else(stream)
+    }
+
+    /// The output waits, or flows again.
+    pub(super) fn health_changed(&mut self, change: Option<crate::send::Change>) {
+        let Some(change) = change else { return };
+        alarm::health(&self.plan.name, &change);
+        let stalled = match change {
+            crate::send::Change::Stalled { text, .. } => Some(text),
+            crate::send::Change::Recovered { .. } => None,
+        };
+        let health = StoredHealth { since: super::plan::wall_clock(), stalled };
+        self.store.append([Entry::Health { output: self.plan.name.clone(), health }]);
+    }
+
+    /// Hands the safe positions that moved to the state, which syncs them within a second.
+    fn commit(&mut self) {
+        let mut entries = Vec::new();
+        for key in self.dirty.drain() {
+            let (Some(file), Some(safe)) = (self.files.get(&key), self.ledger.safe(key)) else { continue };
+            if self.committed.insert(key, safe.at) != Some(safe.at) {
+                file.file.set_settled(self.plan.index, safe.at);
+                entries.push(Entry::Cursor { output: self.plan.name.clone(), file: file.file.name(), point: *safe });
+            }
+        }
+        self.store.append(entries);
+        let keys: Vec<FileKey> = self.files.keys().copied().collect();
+        keys.into_iter().for_each(|key| self.let_go_when_done(key));
+    }
+
+    /// Lets go of a file that this output needs nothing of any more.
+    pub(super) fn let_go_when_done(&mut self, key: FileKey) {
+        let Some(file) = self.files.get(&key) else { return };
+        let is_committed = self.ledger.safe(key).is_some_and(|safe| self.committed.get(&key) == Some(&safe.at));
+        let is_read = match file.file.life() {
+            Life::Live => false,
+            Life::Final => file.place.at >= file.file.size() && is_committed,
+            Life::Replaced => true,
+        };
+        if is_read && self.ledger.is_settled(key) && !file.is_queued {
+            file.file.let_go(self.plan.index);
+        }
+    }
+
+    fn is_finished(&self, now: Duration) -> bool {
+        let is_empty = self.in_flight == 0 && self.batches.sealed.is_empty() && self.batches.oldest().is_none();
+        match (self.stop, self.mode) {
+            // What is refused does not get better by waiting.
+            (Some(deadline), _) => is_empty || now >= deadline,
+            (None, Mode::Once) => self.is_listed && self.ready.is_empty() && is_empty && self.held.is_empty(),
+            (None, Mode::Follow) => false,
+        }
+    }
+
+    fn show_progress(&self) {
+        let settled = self.counts.read_bytes.saturating_sub(self.ledger.pending());
+        self.gauge.settled.store(settled, Ordering::Relaxed);
+    }
+
+    fn report(&self) -> OutputReport {
+        let mut left = Vec::new();
+        for (key, file) in &self.files {
+            let safe = self.ledger.safe(*key).map_or(0, |safe| safe.at);
+            let size = match self.mode {
+                Mode::Once => file.file.size(),
+                Mode::Follow => file.file.metadata().map_or(file.file.size(), |metadata| metadata.len()),
+            };
+            let bytes = size.saturating_sub(safe);
+            // In a file that is read to its end, what is left is the beginning of a line.
+            let is_tail_only = bytes == file.tail && file.place.at == safe;
+            if bytes > 0 {
+                left.push(Left { path: file.file.known.origin.path.clone(), bytes, is_tail_only });
+            }
+        }
+        left.sort_by(|a, b| b.bytes.cmp(&a.bytes));
+        OutputReport { name: self.plan.name.clone(), counts: self.counts.clone(), left, stalled: self.why() }
+    }
+}

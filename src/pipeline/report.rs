@@ -1,0 +1,111 @@
+//! What a run did, and what it left.
+
+use crate::{
+    guard::{Other, Why},
+    model::{Marks, Record},
+};
+use std::collections::BTreeSet;
+
+/// Counts of one output since the agent started. `records = acknowledged + what is pending`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Bytes that were framed, passed-over lines included.
+    pub read_bytes: u64,
+    /// Bytes of lines without the configured prefix.
+    pub passed_bytes: u64,
+    /// Records that were read.
+    pub records: u64,
+    /// Records that the destination has acknowledged.
+    pub acknowledged: u64,
+    /// Records that are not a JSON object.
+    pub malformed: u64,
+    /// Records that are not UTF-8.
+    pub invalid_utf8: u64,
+    /// Empty lines.
+    pub empty: u64,
+    /// Last lines without a newline.
+    pub unterminated: u64,
+    /// Records that are a part of a longer line.
+    pub parts: u64,
+    /// Records that the destination refused.
+    pub refused: u64,
+    /// Requests, repeated ones included.
+    pub requests: u64,
+    /// Bytes of request bodies, compressed.
+    pub wire_bytes: u64,
+    /// Bytes that were truncated away before they were read, as far as their number is known.
+    pub lost_bytes: u64,
+    /// Labels and reasons for which `__other__` was used.
+    other: BTreeSet<(String, Why)>,
+}
+
+impl Counts {
+    pub(super) fn note(&mut self, record: &Record<'_>) {
+        self.records += 1;
+        if record.part.is_some() {
+            self.parts += 1;
+        }
+        if !record.marks.is_none() {
+            self.note_marks(record.marks);
+        }
+    }
+
+    #[cold]
+    fn note_marks(&mut self, marks: Marks) {
+        self.malformed += u64::from(marks.has(Marks::MALFORMED));
+        self.invalid_utf8 += u64::from(marks.has(Marks::INVALID_UTF8));
+        self.empty += u64::from(marks.has(Marks::EMPTY));
+        self.unterminated += u64::from(marks.has(Marks::UNTERMINATED));
+    }
+
+    /// Calls `alarm` the first time that a label is replaced for a reason.
+    pub(super) fn note_other(&mut self, other: Other, alarm: impl FnOnce(&str, &str)) {
+        let why = match other.why {
+            Why::Unfit => "a value is too long or has control characters",
+            Why::NotInSet => "a value is not one of the label's `values`",
+            Why::TooManyValues => "the label has as many values as guard.max_label_values allows",
+            Why::TooManyStreams => "there are as many streams as guard.max_streams allows",
+        };
+        if self.other.insert((other.label.clone(), other.why)) {
+            alarm(&other.label, why);
+        }
+    }
+}
+
+/// Bytes of a file that an output has not acknowledged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Left {
+    /// Its path at first sight.
+    pub path: String,
+    /// How many.
+    pub bytes: u64,
+    /// They are the beginning of a line that has no newline yet.
+    pub is_tail_only: bool,
+}
+
+/// What one output did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OutputReport {
+    /// Its name.
+    pub name: String,
+    /// What it counted.
+    pub counts: Counts,
+    /// What it left, the most first.
+    pub left: Vec<Left>,
+    /// Why it waits, if it does.
+    pub stalled: Option<String>,
+}
+
+impl OutputReport {
+    /// Whether everything up to the last newline was acknowledged.
+    pub fn is_complete(&self) -> bool {
+        self.left.iter().all(|left| left.is_tail_only)
+    }
+}
+
+/// What a run did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Report {
+    /// By output, in configuration order.
+    pub outputs: Vec<OutputReport>,
+}
