@@ -16,3 +16,4 @@ pub mod guard;
 pub mod model;
 pub mod output;
 pub mod parse;
+pub mod receiver;
