@@ -66,9 +66,9 @@ impl Names {
     }
 
     /// Appends the pairs to `data`: for each the name's number, the value's length, the value.
-    pub(super) fn pack(&mut self, pairs: &[Clean<'_>], data: &mut Vec<u8>) {
+    pub(super) fn pack<'a>(&mut self, pairs: impl Iterator<Item = Clean<'a>>, data: &mut Vec<u8>) {
         for (name, value) in pairs {
-            put_varint(u64::from(self.number(name)), data);
+            put_varint(u64::from(self.number(&name)), data);
             put_varint(value.len() as u64, data);
             data.extend_from_slice(value.as_bytes());
         }

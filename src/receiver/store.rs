@@ -158,9 +158,9 @@ impl Store {
         let mut late = Late::default();
         for (time, entry) in &valid.entries {
             let line = &entry.line[..];
-            let pairs: Vec<_> = entry.metadata.iter().map(metadata::clean).collect();
+            let pairs = || entry.metadata.iter().map(metadata::clean);
             let names = &mut self.names;
-            let pack = self.keep_lines.then_some(|data: &mut Vec<u8>| names.pack(&pairs, data));
+            let pack = self.keep_lines.then_some(|data: &mut Vec<u8>| names.pack(pairs(), data));
             let hash = self.hasher.hash_one((time, line));
             let duplicate = match stream.offer(*time, line, hash, nanos(limits.max_behind), pack) {
                 Offer::New => {
@@ -180,6 +180,7 @@ impl Store {
             };
             if let Some(log) = &mut self.log {
                 let ts = time.to_string();
+                let pairs: Vec<_> = pairs().collect();
                 let body = Body::of(line);
                 let stream = &stream.labels;
                 log.add(&Line { tenant, stream, ts, body, metadata: &pairs, duplicate, request })

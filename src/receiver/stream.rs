@@ -15,9 +15,7 @@ pub(super) struct Stream {
     /// From the hash of (time, line) to the place in `entries`. Two entries with one hash take neighbouring keys.
     index: HashMap<u64, usize, BuildHasherDefault<Ready>>,
     /// The time of the newest accepted entry: what "too far behind" refers to.
-    newest: i64,
-    /// Hash and time of the entry that was accepted last, or seen again last.
-    last: Option<(u64, i64)>,
+    newest: Option<i64>,
 }
 
 /// A stored entry. Line and metadata share one allocation: a million of them must stay small.
@@ -57,7 +55,7 @@ impl Stored {
 
 impl Stream {
     pub(super) fn new(labels: Labels) -> Stream {
-        Stream { labels, entries: Vec::new(), index: HashMap::default(), newest: i64::MIN, last: None }
+        Stream { labels, entries: Vec::new(), index: HashMap::default(), newest: None }
     }
 
     /// Takes an entry as Loki's ingester would. `hash` is that of (time, line); `max_behind` is in nanoseconds.
@@ -70,15 +68,13 @@ impl Stream {
         max_behind: i128,
         pack: Option<impl FnOnce(&mut Vec<u8>)>,
     ) -> Offer {
-        // Loki compares with the last line before it looks at the window, so that a repeated push of a single
-        // old entry passes.
-        let again = self.last == Some((hash, time));
-        let oldest = i128::from(self.newest) - max_behind;
-        if !again && self.last.is_some() && i128::from(time) < oldest {
+        // Also before it is looked for among what is there: a repeated send that is too late is refused.
+        let newest = self.newest.unwrap_or(time);
+        let oldest = i128::from(newest) - max_behind;
+        if i128::from(time) < oldest {
             return Offer::TooFarBehind(oldest);
         }
-        self.last = Some((hash, time));
-        self.newest = self.newest.max(time);
+        self.newest = Some(newest.max(time));
         let mut key = hash;
         while let Some(&place) = self.index.get(&key) {
             match self.entries.get_mut(place) {

@@ -1,7 +1,11 @@
 //! What is stored of a push, and how it is answered.
 
 use super::*;
-use crate::receiver::{Counts, Rate};
+use crate::receiver::{
+    Counts, Rate,
+    labels::Labels,
+    stream::{Offer, Stream},
+};
 use std::io::Write as _;
 
 /// One stream with one good entry.
@@ -66,8 +70,9 @@ fn requests_as_a_whole() {
 
 #[test]
 fn json_bodies() {
+    type Stored<'a> = (&'a str, &'a [(&'a str, &'a str)]);
     #[track_caller]
-    fn check(value: &str, expect: Result<(&str, &[(&str, &str)]), u16>) {
+    fn check(value: &str, expect: Result<Stored<'_>, u16>) {
         let receiver = receiver(Limits::default());
         let body = format!(r#"{{"streams":[{{"stream":{{"a":"b\"c"}},"values":[{value}]}}]}}"#);
         let got = answer(receiver.push(&headers(&[("content-type", "application/json")]), body.as_bytes(), NOW));
@@ -79,11 +84,14 @@ fn json_bodies() {
                 assert_eq!(streams[0].labels["a"], "b\"c");
                 let entry = &streams[0].entries[0];
                 let pairs: Vec<_> = entry.metadata.iter().map(|(a, b)| (a.as_str(), b.as_str())).collect();
-                assert_eq!((entry.ts, entry.line.as_slice(), &pairs[..]), (NOW, line.as_bytes(), metadata));
+                assert_eq!(
+                    (entry.ts, entry.line.as_slice(), &pairs[..]),
+                    (NOW + 123_456_789, line.as_bytes(), metadata)
+                );
             }
         }
     }
-    let value = |rest: &str| format!(r#"["{NOW}"{rest}]"#);
+    let value = |rest: &str| format!(r#"["{}"{rest}]"#, NOW + 123_456_789);
     check(&value(r#","a\nb\u00e9""#), Ok(("a\nbé", &[])));
     check(&value(r#","l",{}"#), Ok(("l", &[])));
     check(&value(r#","l",{"m":"a\"\u00e9"}"#), Ok(("l", &[("m", r#"a\"\u00e9"#)])));
@@ -124,6 +132,9 @@ fn streams_and_entries_are_checked_one_by_one() {
     }
     check(&stream(r#"{app="x"}"#, &[]), 204, "", &[]);
     check(&[stream(r#"{app="x"}"#, &[]), good()].concat(), 204, "", &["l"]);
+    // The labels of an empty stream are parsed, and not checked.
+    check(&stream(r#"{a="1",a="2"}"#, &[]), 204, "", &[]);
+    check(&stream("{a}", &[]), 400, "couldn't parse labels", &[]);
 
     let week = 7 * 24 * HOUR;
     check(&lines("{}", &[(NOW - week, "l")]), 204, "", &["l"]);
@@ -177,8 +188,10 @@ fn without_service_names_a_stream_needs_a_label() {
 
 #[test]
 fn too_far_behind_is_counted_from_the_newest_of_the_stream() {
+    /// Labels, entries, the status that is expected.
+    type Push<'a> = (&'a str, &'a [(i64, &'a str)], u16);
     #[track_caller]
-    fn check(pushes: &[(&str, &[(i64, &str)], u16)], expect: &[&str]) {
+    fn check(pushes: &[Push<'_>], expect: &[&str]) {
         let receiver = receiver(Limits::default());
         for (labels, entries, status) in pushes {
             let got = send(&receiver, &lines(labels, entries));
@@ -191,8 +204,9 @@ fn too_far_behind_is_counted_from_the_newest_of_the_stream() {
     check(&[(a, &[(NOW - HOUR - 1, "old"), (NOW, "new")], 204)], &["old,new"]);
     check(&[(a, &[(NOW, "new"), (NOW - HOUR - 1, "old"), (NOW, "x")], 400)], &["new,x"]);
     check(&[(a, &[(NOW, "new")], 204), (b, &[(NOW - 2 * HOUR, "old")], 204)], &["new", "old"]);
-    // A repeated push of an old single line passes: Loki compares with the last line first.
-    let old: (_, &[_], _) = (a, &[(NOW - 2 * HOUR, "old")], 204);
+    check(&[(a, &[(NOW, "new"), (NOW - HOUR, "edge"), (NOW - HOUR - 1, "old")], 400)], &["new,edge"]);
+    // Whether a repeated push passes depends on what came between.
+    let old: Push<'_> = (a, &[(NOW - 2 * HOUR, "old")], 204);
     check(&[old, old], &["old"]);
     check(&[old, (a, &[(NOW, "new")], 204), (old.0, old.1, 400)], &["old,new"]);
 }
@@ -248,6 +262,22 @@ fn duplicates_are_kept_once() {
 }
 
 #[test]
+fn entries_with_equal_hashes_stay_apart() {
+    let mut stream = Stream::new(Labels::parse(b"{}").unwrap());
+    let mut check = |time: i64, line: &str, expect: Offer| {
+        assert_eq!(stream.offer(time, line.as_bytes(), 7, 10, Some(|_: &mut Vec<u8>| ())), expect);
+    };
+    check(1, "a", Offer::New);
+    check(2, "a", Offer::New);
+    check(1, "b", Offer::New);
+    check(1, "b", Offer::Duplicate);
+    check(2, "a", Offer::Duplicate);
+    check(1, "a", Offer::Duplicate);
+    let lines: Vec<_> = stream.entries.iter().map(|entry| (entry.time, entry.line(), entry.sends)).collect();
+    assert_eq!(lines, [(1, &b"a"[..], 2), (2, b"a", 2), (1, b"b", 2)]);
+}
+
+#[test]
 fn without_lines_duplicates_are_still_counted() {
     let receiver = Receiver::new(Options { keep_lines: false, ..Options::default() }).unwrap();
     for _ in 0..2 {
@@ -278,6 +308,9 @@ fn metadata_is_rewritten() {
     check("a", b"x\xff\xfey", ("a", "x  y"));
 }
 
+/// Nanoseconds in a millisecond.
+const MILLI: i64 = 1_000_000;
+
 #[test]
 fn the_tenants_rate_takes_all_or_nothing() {
     let rate = Some(Rate { bytes_per_second: 10, burst: 20 });
@@ -287,9 +320,12 @@ fn the_tenants_rate_takes_all_or_nothing() {
     };
     assert_eq!(push(0, &"x".repeat(21)), 429);
     assert_eq!(push(1, &"x".repeat(20)), 204);
+    assert_eq!(push(60 * MILLI, "1"), 429);
+    assert_eq!(push(120 * MILLI, "1"), 204, "parts of a byte are saved up too");
     assert_eq!(push(SECOND / 2, "123456"), 429);
     assert_eq!(push(SECOND, "123456"), 204);
-    assert_eq!(receiver.counts().rejected, 2);
+    assert_eq!(push(100 * SECOND, &"x".repeat(21)), 429, "no more than the burst is saved up");
+    assert_eq!(receiver.counts().rejected, 4);
 }
 
 #[test]
