@@ -11,6 +11,7 @@
 
 pub mod ack;
 pub mod batch;
+pub mod config;
 pub mod discover;
 pub mod frame;
 pub mod guard;
@@ -18,6 +19,7 @@ pub mod model;
 pub mod output;
 pub mod parse;
 pub mod pipeline;
+pub mod receiver;
 pub mod send;
 pub mod state;
 pub mod tail;
