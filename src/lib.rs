@@ -11,6 +11,7 @@
 
 pub mod ack;
 pub mod batch;
+pub mod config;
 pub mod frame;
 pub mod guard;
 pub mod model;
