@@ -37,7 +37,7 @@ impl Environment {
                     "not a key: the form is AUDITSHIP__SECTION__KEY, with two underscores between the parts";
                 problems.push(Problem::new(At::Variable(name), "", message));
             } else if let Err(other) = set(root, &segments, &at, text) {
-                let message = format!("{other} sets a part of it or the whole of it; keep one of them");
+                let message = format!("is set as a whole by {other}; keep one of them");
                 problems.push(Problem::new(At::Variable(name), segments.join("."), message));
             }
         }

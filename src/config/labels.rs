@@ -24,7 +24,7 @@ pub(super) fn labels(root: &mut Section<'_>) -> Labels {
     // `service_name` is sent in any case, so it does not count.
     let counted = named.nodes.iter().filter(|entry| entry.name != SERVICE);
     if let (Some(one_too_many), Some(outer)) = (counted.clone().nth(MAX_LABELS), named.outer()) {
-        let message = format!("{} labels", counted.count());
+        let message = format!("found {} labels", counted.count());
         let allowed = "at most 14, because Loki takes 15 and service_name is always sent";
         outer.wrong(&one_too_many.at, "", message, allowed);
     }

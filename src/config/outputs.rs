@@ -11,13 +11,12 @@ use super::{
 use std::{path::PathBuf, time::Duration};
 
 pub(super) fn outputs(root: &mut Section<'_>, sources: &[String], labels: &[String]) -> Vec<Output> {
+    let written = root.has("outputs");
     let named = root.named("outputs");
-    let Some(named) = named.filter(|named| !named.nodes.is_empty()) else {
-        if !root.has("outputs") || root.is_empty_table("outputs") {
-            root.missing("outputs", "at least one, such as `[outputs.loki]`");
-        }
-        return Vec::new();
-    };
+    if named.as_ref().map_or(!written, |named| named.nodes.is_empty()) {
+        root.missing("outputs", "at least one, such as `[outputs.loki]`");
+    }
+    let Some(named) = named else { return Vec::new() };
     named.nodes.iter().filter_map(|entry| output(&named, entry, sources, labels)).collect()
 }
 

@@ -91,10 +91,6 @@ impl<'c> Section<'c> {
         self.entry(key).is_some()
     }
 
-    pub(super) fn is_empty_table(&self, key: &str) -> bool {
-        self.entry(key).is_some_and(|entry| matches!(&entry.node.value, Value::Table(inner) if inner.is_empty()))
-    }
-
     /// Keys of later versions: an error when present, and never silently ignored.
     pub(super) fn later(&mut self, keys: &[&'static str]) {
         for key in keys {
@@ -249,9 +245,9 @@ impl<'c> Section<'c> {
 
     /// The table of a key.
     pub(super) fn section(&mut self, key: &'static str) -> Option<Section<'c>> {
-        let at = self.entry(key).map(|entry| entry.at.clone())?;
-        let node = self.node(key);
-        self.table(key, key, &at, node?)
+        let node = self.node(key)?;
+        let at = self.entry(key)?.at.clone();
+        self.table(key, key, &at, node)
     }
 
     /// What stands for a table that is not there: all its keys have their defaults.

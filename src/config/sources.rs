@@ -16,13 +16,12 @@ pub(super) struct Sources {
 }
 
 pub(super) fn sources(root: &mut Section<'_>) -> Sources {
+    let written = root.has("sources");
     let named = root.named("sources");
-    let Some(named) = named.filter(|named| !named.nodes.is_empty()) else {
-        if !root.has("sources") || root.is_empty_table("sources") {
-            root.missing("sources", "at least one, such as `[sources.app]`");
-        }
-        return Sources { all: Vec::new(), names: Vec::new() };
-    };
+    if named.as_ref().map_or(!written, |named| named.nodes.is_empty()) {
+        root.missing("sources", "at least one, such as `[sources.app]`");
+    }
+    let Some(named) = named else { return Sources { all: Vec::new(), names: Vec::new() } };
     let all = named.nodes.iter().filter_map(|entry| source(&named, entry)).collect();
     Sources { all, names: named.names }
 }

@@ -152,3 +152,6 @@ fn chain(error: &SecretError) -> String {
 
 /// A system's whole list of authorities has a quarter of a megabyte.
 const MAX_PEM: u64 = 4 << 20;
+
+#[cfg(test)]
+mod tests;

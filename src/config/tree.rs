@@ -61,7 +61,12 @@ impl From<toml::de::Error> for Syntax {
 
 /// Reads a whole file.
 pub(super) fn parse(text: &str) -> Result<Table, Syntax> {
-    Ok(table(DeTable::parse(text)?.into_inner(), &|span| Place::Byte(span.start)))
+    let (entries, errors) = DeTable::parse_recoverable(text);
+    // The parser looks at the structure before it looks into the values, so its first error need not come first.
+    match errors.into_iter().min_by_key(|error| error.span().map(|span| span.start)) {
+        Some(error) => Err(error.into()),
+        None => Ok(table(entries.into_inner(), &|span| Place::Byte(span.start))),
+    }
 }
 
 /// Reads one value in TOML's form out of a variable.

@@ -24,6 +24,9 @@ pub(super) fn show_size(bytes: u64) -> String {
 /// The shortest exact form of a duration of whole milliseconds.
 pub(super) fn show_duration(duration: Duration) -> String {
     let millis = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+    if millis == 0 {
+        return "0s".to_string();
+    }
     show(millis, &["h", "m", "s", "ms"], DURATIONS)
 }
 
