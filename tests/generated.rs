@@ -5,10 +5,8 @@
 use std::{env, fs, path::Path};
 
 /// Each `.proto` file and the Rust file that is generated from it.
-const FILES: &[(&str, &str)] = &[
-    ("proto/loki.proto", "src/output/loki/generated.rs"),
-    ("proto/state.proto", "src/state/generated.rs"),
-];
+const FILES: &[(&str, &str)] =
+    &[("proto/loki.proto", "src/output/loki/generated.rs"), ("proto/state.proto", "src/state/generated.rs")];
 
 #[test]
 fn the_generated_types_are_current() {

@@ -52,7 +52,11 @@ pub(super) fn refused(output: &str, record: Option<Described>, reason: &str) {
         None => ("unknown", String::new(), 0),
     };
     tracing::error!(
-        output, id, file, offset, reason,
+        output,
+        id,
+        file,
+        offset,
+        reason,
         "the destination refuses this record; it is held and tried again, and the position stays before it: raise the \
          limit that it breaks at the destination"
     );

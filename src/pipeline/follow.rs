@@ -92,8 +92,7 @@ impl Follow {
         });
         let names: Vec<String> = sources.iter().map(|source| source.name.clone()).collect();
         let nonce = Box::new(|| fastrand::u64(..));
-        let registry =
-            Registry::new(machine, host, names.clone(), targets.len(), remembered.collect(), nonce);
+        let registry = Registry::new(machine, host, names.clone(), targets.len(), remembered.collect(), nonce);
         let overflow = Arc::new(AtomicBool::new(false));
         let hints = hints_to.and_then(|sender| watch(sender, Arc::clone(&overflow)));
         Ok(Follow {
@@ -148,7 +147,9 @@ impl Follow {
             is_watching = hints.is_complete();
         }
         let after = clock_gettime(ClockId::ThreadCPUTime);
-        let cost = Duration::try_from(after).unwrap_or_default().saturating_sub(Duration::try_from(before).unwrap_or_default());
+        let cost = Duration::try_from(after)
+            .unwrap_or_default()
+            .saturating_sub(Duration::try_from(before).unwrap_or_default());
         if is_watching { self.interval.max(cost.saturating_mul(SCAN_SHARE)) } else { self.interval }
     }
 
@@ -238,14 +239,8 @@ impl Follow {
 
     /// Where an output begins in a file that it has not read before.
     fn first_point(&self, file: &TailFile, target: &Target) -> Point {
-        let start = Point {
-            rewind: 0,
-            at: 0,
-            seq: 0,
-            chain: Chain::start(file.name()),
-            time: None,
-            mark: Mark::default(),
-        };
+        let start =
+            Point { rewind: 0, at: 0, seq: 0, chain: Chain::start(file.name()), time: None, mark: Mark::default() };
         let source = self.sources.get(file.source).cloned().unwrap_or_default();
         // A file that appears after the first look was written after it: all of it is new.
         let is_old = !self.listed.contains(&(source, target.name.clone())) && file.known.generation == 0;

@@ -79,10 +79,7 @@ impl Labelling {
 }
 
 pub(super) fn budget(settings: &Settings) -> Budget {
-    Budget {
-        max_label_values: settings.guard.max_label_values.get(),
-        max_streams: settings.guard.max_streams.get(),
-    }
+    Budget { max_label_values: settings.guard.max_label_values.get(), max_streams: settings.guard.max_streams.get() }
 }
 
 /// One plan per output, which it takes out of the settings.

@@ -105,7 +105,9 @@ impl Lane {
             let rest = &bytes[pos..];
             let rewind = file.place.lines.rewind(file.place.at);
             let (step, is_last) = match file.place.lines.next(&file.frame, rest, file.place.at) {
-                Step::More if ends_here(file, rest) => (file.place.lines.last(&file.frame, rest, file.place.at), true),
+                Step::More if ends_here(file, rest) => {
+                    (file.place.lines.last(&file.frame, rest, file.place.at), true)
+                }
                 step => (step, false),
             };
             let end = match step {
@@ -164,15 +166,21 @@ impl Lane {
         }
         let leaf = leaf(framed.body);
         let place = &mut file.place;
-        let record =
-            Record { body: framed.body, offset: framed.offset, seq: place.seq + 1, leaf, time, marks, part: framed.part };
+        let record = Record {
+            body: framed.body,
+            offset: framed.offset,
+            seq: place.seq + 1,
+            leaf,
+            time,
+            marks,
+            part: framed.part,
+        };
         let key = file.file.key;
         let batch = self.batches.open(stream, now);
         let is_first = !batch.has(key);
         if is_first {
             let mark = if rewind == place.at { Mark::of(before) } else { place.line_mark };
-            let point =
-                Point { rewind, at: place.at, seq: place.seq, chain: place.chain, time: place.time, mark };
+            let point = Point { rewind, at: place.at, seq: place.seq, chain: place.chain, time: place.time, mark };
             batch.firsts.push((key, place.at));
             self.ledger.open(key, point);
         }

@@ -88,7 +88,11 @@ pub enum RunError {
 }
 
 /// Runs the agent until it is done or told to stop. `on_progress` is called a few times a second.
-pub fn run(mut settings: Settings, options: Options, mut on_progress: impl FnMut(Progress)) -> Result<Outcome, RunError> {
+pub fn run(
+    mut settings: Settings,
+    options: Options,
+    mut on_progress: impl FnMut(Progress),
+) -> Result<Outcome, RunError> {
     raise_descriptor_limit();
     let store = Arc::new(Store::open(&settings.agent.state_dir)?);
     let shutdown_timeout = settings.agent.shutdown_timeout;

@@ -41,14 +41,7 @@ pub(super) struct Batches {
 
 impl Batches {
     pub(super) fn new(pool: Pool, max_bytes: usize) -> Batches {
-        Batches {
-            pool,
-            open: Vec::new(),
-            order: VecDeque::new(),
-            open_chunks: 0,
-            max_bytes,
-            sealed: VecDeque::new(),
-        }
+        Batches { pool, open: Vec::new(), order: VecDeque::new(), open_chunks: 0, max_bytes, sealed: VecDeque::new() }
     }
 
     /// The open batch of `stream`.

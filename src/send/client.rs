@@ -70,7 +70,8 @@ impl Client {
             builder = builder.identity(Identity::from_pem(&pem).map_err(|error| unusable(cert_file, &error))?);
         }
         if let Some(proxy) = &http.proxy {
-            let proxy = Proxy::all(proxy).map_err(|error| stall(Cause::Setup, format!("proxy: {}", chain(&error))))?;
+            let proxy =
+                Proxy::all(proxy).map_err(|error| stall(Cause::Setup, format!("proxy: {}", chain(&error))))?;
             builder = builder.proxy(proxy);
         }
         let inner = builder.build().map_err(|error| stall(Cause::Tls, chain(&error.without_url())))?;
@@ -82,14 +83,16 @@ impl Client {
         let mut headers = self.headers.clone();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(request.content_type));
         if let Some((name, value)) = request.header {
-            let value = HeaderValue::from_str(&value)
-                .map_err(|_| stall(Cause::Setup, format!("{name}: this value cannot be sent in a header: {value:?}")))?;
+            let value = HeaderValue::from_str(&value).map_err(|_| {
+                stall(Cause::Setup, format!("{name}: this value cannot be sent in a header: {value:?}"))
+            })?;
             headers.insert(HeaderName::from_static(name), value);
         }
         let url = format!("{}{}", self.url, request.path);
         let result = self.inner.post(url).headers(headers).body(request.body).send().await;
         let mut response = result.map_err(failed)?;
-        let retry_after = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()).map(str::to_owned);
+        let retry_after =
+            response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()).map(str::to_owned);
         let status = response.status().as_u16();
         let mut body = Vec::new();
         while body.len() < MAX_ANSWER {

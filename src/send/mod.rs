@@ -6,7 +6,7 @@
 
 mod client;
 mod health;
-mod secret;
+pub(crate) mod secret;
 mod settings;
 mod work;
 

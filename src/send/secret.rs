@@ -50,7 +50,7 @@ impl Secret {
     }
 
     /// The file that is read, if it is one.
-    pub(super) fn file(&self) -> Option<Result<PathBuf, SecretError>> {
+    pub(crate) fn file(&self) -> Option<Result<PathBuf, SecretError>> {
         match self {
             Secret::Env { .. } => None,
             Secret::File(path) => Some(locate(path)),
@@ -59,7 +59,7 @@ impl Secret {
 }
 
 /// The secret in `text`, or what is wrong with it.
-pub(super) fn clean(text: &str) -> Result<SecretString, &'static str> {
+pub(crate) fn clean(text: &str) -> Result<SecretString, &'static str> {
     let text = text.trim_end();
     if text.is_empty() {
         Err("is empty")
@@ -98,6 +98,6 @@ fn read_file(path: &Path) -> Result<SecretString, SecretError> {
 }
 
 /// At the start of a path: systemd's folder of credentials.
-pub(super) const CREDENTIALS: &str = "$CREDENTIALS_DIRECTORY/";
+pub(crate) const CREDENTIALS: &str = "$CREDENTIALS_DIRECTORY/";
 
 const MAX_BYTES: usize = 64 << 10;

@@ -1,0 +1,111 @@
+//! `[sources.*]`
+
+use super::{
+    named::Named,
+    reader::{Section, show_text},
+    tree::Entry,
+};
+use crate::pipeline::{Source, StartAt};
+use globset::GlobBuilder;
+use std::path::{Path, PathBuf};
+
+/// The sources, and all names, also of those that are wrong: what refers to them is not wrong too.
+pub(super) struct Sources {
+    pub(super) all: Vec<Source>,
+    pub(super) names: Vec<String>,
+}
+
+pub(super) fn sources(root: &mut Section<'_>) -> Sources {
+    let written = root.has("sources");
+    let named = root.named("sources");
+    if named.as_ref().map_or(!written, |named| named.nodes.is_empty()) {
+        root.missing("sources", "at least one, such as `[sources.app]`");
+    }
+    let Some(named) = named else { return Sources { all: Vec::new(), names: Vec::new() } };
+    let all = named.nodes.iter().filter_map(|entry| source(&named, entry)).collect();
+    Sources { all, names: named.names }
+}
+
+fn source(named: &Named<'_>, entry: &Entry) -> Option<Source> {
+    named.check_name(entry);
+    let mut section = named.table(entry)?;
+    if !section.kind(named, entry, &["file"], &["container", "http", "poll", "journald"]) {
+        return None;
+    }
+    let include = globs(&mut section, "include");
+    match &include {
+        None if !section.has("include") => {
+            section.missing("include", "a list of absolute globs, such as [\"/var/log/*-audit.jsonl\"]");
+        }
+        _ => {}
+    }
+    let exclude = globs(&mut section, "exclude").unwrap_or_default();
+    let start = section.choice("start_at", &[("beginning", StartAt::Beginning), ("end", StartAt::End)]);
+    let max_line = section.size("max_line", 1 << 20, 1 << 10..=64 << 20);
+    let prefix = section.text("prefix", "text");
+    if let Some(prefix) = prefix.as_ref().filter(|prefix| prefix.value.contains('\n')) {
+        section.wrong(
+            &prefix.at,
+            "prefix",
+            "contains a line break, so no line begins with it",
+            "text within one line",
+        );
+    }
+    section.later(&["rotated_dir"]);
+    section.finish();
+    Some(Source {
+        name: entry.name.clone(),
+        include: include?,
+        exclude,
+        start_at: start.unwrap_or(StartAt::Beginning),
+        max_line: usize::try_from(max_line).unwrap_or(usize::MAX),
+        prefix: prefix.map(|prefix| prefix.value.into_bytes()).unwrap_or_default(),
+    })
+}
+
+fn globs(section: &mut Section<'_>, key: &'static str) -> Option<Vec<String>> {
+    let list = section.texts(key, "a list of absolute globs")?;
+    if list.value.is_empty() && key == "include" {
+        section.wrong(&list.at, key, "is empty", "at least one absolute glob");
+    }
+    for glob in &list.value {
+        let text = &glob.value;
+        if !text.starts_with('/') {
+            section.wrong(&glob.at, key, format!("found {}", show_text(text)), "globs that begin with \"/\"");
+        } else if text.split('/').any(|part| part == "." || part == "..") {
+            let message = format!("found {}: \".\" and \"..\" match nothing", show_text(text));
+            section.wrong(&glob.at, key, message, "the path as it is listed");
+        } else if let Err(error) = GlobBuilder::new(text).literal_separator(true).build() {
+            let message = format!("found {}: {}", show_text(text), error.kind());
+            section.wrong(&glob.at, key, message, "*, ?, [abc], {a,b} and **");
+        }
+    }
+    Some(list.value.into_iter().map(|glob| glob.value).collect())
+}
+
+/// The folder that a glob names before its first wildcard: where a scan begins.
+pub(super) fn base_folder(glob: &str) -> PathBuf {
+    let literal = glob.find(['*', '?', '[', '{', '\\']).and_then(|end| glob.get(..end)).unwrap_or(glob);
+    let folder = literal.rfind('/').and_then(|end| literal.get(..=end)).unwrap_or("/");
+    Path::new(folder).components().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn base_folders() {
+        for (glob, folder) in [
+            ("/var/log/*.log", "/var/log"),
+            ("/var/log/app-?.log", "/var/log"),
+            ("/var/{log,spool}/x", "/var"),
+            ("/var/log/a.log", "/var/log"),
+            ("/*", "/"),
+            ("/a", "/"),
+            ("/a/[b]/c", "/a"),
+        ] {
+            assert_eq!(base_folder(glob), Path::new(folder), "{glob}");
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! The second half of checking: what the configuration needs from the machine. Nothing is written.
+
+use super::{
+    error::{At, ConfigErrors, Problem, Warning},
+    sources::base_folder,
+    url::is_loopback,
+};
+use crate::{
+    pipeline::{Output, Settings, Source},
+    send::{Auth, Http, SecretError},
+};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
+use std::{error::Error, fs, io, os::unix::fs::MetadataExt, path::Path};
+
+/// Looks at the files and folders that `settings` names: secrets, certificates, the folders of the sources.
+///
+/// The errors are what would keep an output or a source from working; the warnings are what works, but probably not
+/// as meant.
+pub fn check_surroundings(settings: &Settings) -> Result<Vec<Warning>, ConfigErrors> {
+    let mut report = Report::default();
+    for (index, source) in settings.sources.iter().enumerate() {
+        folders(source, &mut report);
+        let earlier = settings.sources.get(..index).unwrap_or_default();
+        overlaps(source, earlier, &mut report);
+        if !settings.outputs.iter().any(|output| output.sources.contains(&source.name)) {
+            report.warn(format!("sources.{}", source.name), "no output takes this source");
+        }
+    }
+    for output in &settings.outputs {
+        credentials(output, &mut report);
+        certificates(&output.name, &output.http, &mut report);
+    }
+    if report.problems.is_empty() { Ok(report.warnings) } else { Err(ConfigErrors(report.problems)) }
+}
+
+#[derive(Default)]
+struct Report {
+    problems: Vec<Problem>,
+    warnings: Vec<Warning>,
+}
+
+impl Report {
+    fn wrong(&mut self, key: &str, message: String) {
+        self.problems.push(Problem::new(At::Nowhere, key, message));
+    }
+
+    fn warn(&mut self, key: String, message: impl Into<String>) {
+        self.warnings.push(Warning { key, message: message.into() });
+    }
+}
+
+fn folders(source: &Source, report: &mut Report) {
+    let key = format!("sources.{}.include", source.name);
+    for glob in &source.include {
+        let folder = base_folder(glob);
+        match fs::read_dir(&folder) {
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                report.warn(key.clone(), format!("no such folder yet: {}", folder.display()));
+            }
+            Err(error) => report.wrong(&key, format!("the folder {} cannot be read: {error}", folder.display())),
+        }
+    }
+}
+
+fn overlaps(source: &Source, earlier: &[Source], report: &mut Report) {
+    for glob in &source.include {
+        if let Some(owner) = earlier.iter().find(|other| other.include.contains(glob)) {
+            let message = format!("{glob:?} is also in sources.{}, which comes first and owns its files", owner.name);
+            report.warn(format!("sources.{}.include", source.name), message);
+        }
+    }
+}
+
+fn credentials(output: &Output, report: &mut Report) {
+    let (name, secret) = match &output.http.auth {
+        Auth::None => return,
+        Auth::Basic { password, .. } => ("basic.password_file", password),
+        Auth::Bearer(token) => ("bearer.token_file", token),
+    };
+    let key = format!("outputs.{}.auth.{name}", output.name);
+    if let Err(error) = secret.read() {
+        report.wrong(&key, chain(&error));
+    } else if let Some(Ok(path)) = secret.file() {
+        private(key, &path, report);
+    }
+    if output.http.url.starts_with("http://") && !is_loopback(&output.http.url) {
+        let message = "the secret is sent unencrypted, because the URL begins with http://; use https://";
+        report.warn(format!("outputs.{}.url", output.name), message);
+    }
+}
+
+fn certificates(name: &str, http: &Http, report: &mut Report) {
+    let key = |key: &str| format!("outputs.{name}.tls.{key}");
+    if let Some(path) = &http.ca_file {
+        certificate(&key("ca_file"), path, report);
+    }
+    if let Some((cert, private_key)) = &http.client_cert {
+        certificate(&key("cert_file"), cert, report);
+        match read(private_key).map(|pem| PrivateKeyDer::from_pem_slice(&pem).map(drop)) {
+            Ok(Ok(())) => private(key("key_file"), private_key, report),
+            Ok(Err(_)) => {
+                report.wrong(&key("key_file"), format!("{}: holds no PEM private key", private_key.display()))
+            }
+            Err(error) => report.wrong(&key("key_file"), format!("{}: {error}", private_key.display())),
+        }
+    }
+}
+
+fn certificate(key: &str, path: &Path, report: &mut Report) {
+    let found = match read(path) {
+        Ok(pem) => CertificateDer::pem_slice_iter(&pem).collect::<Result<Vec<_>, _>>(),
+        Err(error) => return report.wrong(key, format!("{}: {error}", path.display())),
+    };
+    match found {
+        Ok(found) if !found.is_empty() => {}
+        Ok(_) => report.wrong(key, format!("{}: holds no PEM certificate", path.display())),
+        // The error's own text could quote the file.
+        Err(_) => report.wrong(key, format!("{}: is not valid PEM", path.display())),
+    }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, String> {
+    let failed = |error: io::Error| format!("cannot be read: {error}");
+    let metadata = path.metadata().map_err(failed)?;
+    if !metadata.is_file() {
+        return Err("is not a regular file".to_string());
+    }
+    if metadata.len() > MAX_PEM {
+        return Err("is larger than 4 MiB".to_string());
+    }
+    fs::read(path).map_err(failed)
+}
+
+fn private(key: String, path: &Path, report: &mut Report) {
+    let Ok(metadata) = path.metadata() else { return };
+    let mode = metadata.mode() & 0o777;
+    if mode & 0o077 != 0 {
+        let message = format!("{} can be used by others (mode {mode:04o}); chmod 0600", path.display());
+        report.warn(key, message);
+    }
+}
+
+/// The error with its causes, once each.
+fn chain(error: &SecretError) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
+}
+
+/// A system's whole list of authorities has a quarter of a megabyte.
+const MAX_PEM: u64 = 4 << 20;
+
+#[cfg(test)]
+mod tests;
