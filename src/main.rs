@@ -1,2 +1,5 @@
-//! x
-fn main() {}
+//! The `auditship` command; see `auditship --help`.
+
+fn main() -> std::process::ExitCode {
+    auditship::cli::main()
+}

@@ -15,7 +15,7 @@
 
 mod entry;
 #[rustfmt::skip]
-#[allow(missing_docs, clippy::all, clippy::pedantic)]
+#[allow(missing_docs, unreachable_pub, clippy::all)]
 mod generated;
 mod log;
 mod memory;
