@@ -11,6 +11,7 @@
 
 pub mod ack;
 pub mod batch;
+pub mod cli;
 pub mod config;
 pub mod discover;
 pub mod frame;

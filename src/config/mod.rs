@@ -24,6 +24,7 @@ mod tests;
 
 pub use error::{At, ConfigErrors, Problem, Warning};
 pub use surroundings::check_surroundings;
+pub use values::parse_duration;
 
 use crate::pipeline::Settings;
 use context::Context;

@@ -16,6 +16,11 @@ pub(super) fn duration(text: &str) -> Option<Duration> {
     number.checked_mul(*millis).map(Duration::from_millis)
 }
 
+/// Reads a duration such as "250ms", "30s", "5m" or "1h", for the command line.
+pub fn parse_duration(text: &str) -> Result<Duration, String> {
+    duration(text).ok_or_else(|| "must be a number with a unit, such as 250ms, 30s, 5m or 1h".to_owned())
+}
+
 /// The shortest exact form of a size.
 pub(super) fn show_size(bytes: u64) -> String {
     show(bytes, &["TiB", "GiB", "MiB", "KiB", "B"], SIZES)

@@ -213,6 +213,7 @@ fn texts_that_are_no_usable_time() {
     check_time("2023-11-14T22:13:20", None);
     check_time("2023-11-14 22:13:20.123", None);
     check_time("2023-11-14T22:13Z", None);
+    check_time("2023-11-14T22:13+01:00", None);
     check_time("2023-11-14", None);
     check_time("2023-02-29T00:00:00Z", None);
     check_time("2023-11-14T24:00:00Z", None);

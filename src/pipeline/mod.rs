@@ -12,6 +12,7 @@
 //! Channels carry files, sealed batches and verdicts, never lines.
 
 mod alarm;
+mod connect;
 mod files;
 mod follow;
 mod lane;
@@ -22,6 +23,7 @@ mod run;
 mod sending;
 mod settings;
 
+pub use connect::{Connection, try_outputs};
 pub use report::{Counts, Left, OutputReport, Report};
 pub use run::{Ended, Options, Outcome, Progress, RunError, run};
 pub use settings::*;

@@ -1,0 +1,55 @@
+//! Trying an output without sending it anything.
+
+use super::{
+    plan::{self, Labelling, Plan, wall_clock},
+    settings::Settings,
+};
+use crate::{
+    batch::Body,
+    model::LabelSet,
+    output::Verdict,
+    send::Client,
+};
+use std::io;
+
+/// Whether an output accepts what we would send.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Connection {
+    /// The output's name.
+    pub output: String,
+    /// Why not; `None` when it does.
+    pub problem: Option<String>,
+}
+
+/// Sends each output a request without records (Loki answers 204 to a stream without entries).
+pub fn try_outputs(mut settings: Settings) -> io::Result<Vec<Connection>> {
+    let (labelling, _) = Labelling::new(&settings);
+    // A tenant that comes from a label needs one; nothing is stored under it.
+    let labels = LabelSet::new(settings.labels.iter().map(|label| (label.name.clone(), "check".to_owned())));
+    let plans = plan::plans(&mut settings, labelling);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let connection = |plan: &Plan| {
+        let problem = match runtime.block_on(try_output(plan, &labels)) {
+            Verdict::Accepted => None,
+            Verdict::Refused { reason } | Verdict::TooLarge { reason } => Some(reason),
+            Verdict::Stall(stall) => Some(stall.text),
+        };
+        Connection { output: plan.name.clone(), problem }
+    };
+    Ok(plans.iter().map(connection).collect())
+}
+
+async fn try_output(plan: &Plan, labels: &LabelSet) -> Verdict {
+    let client = match Client::new(&plan.http, 1) {
+        Ok(client) => client,
+        Err(stall) => return Verdict::Stall(stall),
+    };
+    let head = plan.output.stream(labels);
+    let request = plan.output.request(&head, &Body::default(), 0..0, &mut Vec::new());
+    match client.post(request).await {
+        Ok(answer) => {
+            plan.output.reply(answer.status, &answer.body, answer.retry_after.as_deref(), wall_clock())
+        }
+        Err(stall) => Verdict::Stall(stall),
+    }
+}
