@@ -29,9 +29,15 @@ pub(super) fn check(args: &CheckArgs) -> Result<(), Failure> {
     let connections = pipeline::try_outputs(settings).map_err(|error| Failure::Failed(super::chain(&error)))?;
     let rows: Vec<Vec<String>> = connections
         .iter()
-        .map(|Connection { output, problem }| vec![output.clone(), problem.clone().unwrap_or_else(|| "accepts".into())])
+        .map(|Connection { output, problem }| {
+            vec![output.clone(), problem.clone().unwrap_or_else(|| "accepts".into())]
+        })
         .collect();
     println!("{}", table(&["output", "answer"], &rows));
     let failed = connections.iter().filter(|connection| connection.problem.is_some()).count();
-    if failed == 0 { Ok(()) } else { Err(Failure::Failed(format!("{failed} of {} outputs do not accept", rows.len()))) }
+    if failed == 0 {
+        Ok(())
+    } else {
+        Err(Failure::Failed(format!("{failed} of {} outputs do not accept", rows.len())))
+    }
 }

@@ -32,7 +32,8 @@ pub(super) fn receive(args: &ReceiverArgs) -> Result<(), Failure> {
     };
     let failed = |error: io::Error| Failure::Failed(format!("receiver: {error}"));
     let receiver = Receiver::new(options).map_err(failed)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().map_err(failed)?;
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().map_err(failed)?;
     runtime.block_on(async {
         let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
         let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;

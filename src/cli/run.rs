@@ -76,8 +76,12 @@ fn conclude(once: bool, outcome: &Outcome) -> Result<(), Failure> {
     let is_complete = outcome.report.outputs.iter().all(pipeline::OutputReport::is_complete);
     match outcome.ended {
         Ended::Done if is_complete => Ok(()),
-        Ended::Done => Err(Failure::Failed(format!("some files could not be read to their end:\n{}", left(&outcome.report)))),
-        Ended::TimedOut => Err(Failure::Failed(format!("the time is up; not acknowledged yet:\n{}", left(&outcome.report)))),
+        Ended::Done => {
+            Err(Failure::Failed(format!("some files could not be read to their end:\n{}", left(&outcome.report))))
+        }
+        Ended::TimedOut => {
+            Err(Failure::Failed(format!("the time is up; not acknowledged yet:\n{}", left(&outcome.report))))
+        }
         Ended::Stopped => {
             Err(Failure::Failed(format!("stopped before the end; not acknowledged yet:\n{}", left(&outcome.report))))
         }
@@ -115,7 +119,10 @@ fn summary(report: &Report) -> String {
         }
         for tail in output.left.iter().filter(|left| left.is_tail_only) {
             let Left { path, bytes, .. } = tail;
-            text.push_str(&format!("\n  {}: {path} ends with {bytes} bytes of a line that has no newline yet", output.name));
+            text.push_str(&format!(
+                "\n  {}: {path} ends with {bytes} bytes of a line that has no newline yet",
+                output.name
+            ));
         }
     }
     text
@@ -145,7 +152,8 @@ struct Bar(ProgressBar);
 
 impl Bar {
     fn new() -> Bar {
-        let style = ProgressStyle::with_template("{bar:40} {bytes}/{total_bytes} acknowledged, {bytes_per_sec}, {eta} left");
+        let style =
+            ProgressStyle::with_template("{bar:40} {bytes}/{total_bytes} acknowledged, {bytes_per_sec}, {eta} left");
         Bar(ProgressBar::new(0).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar())))
     }
 

@@ -145,13 +145,7 @@ fn of_output<'a>(
     }
 }
 
-fn row(
-    path: &Path,
-    size: Option<u64>,
-    name: Option<FileName>,
-    point: Option<&Point>,
-    wanted: &Wanted,
-) -> FileStatus {
+fn row(path: &Path, size: Option<u64>, name: Option<FileName>, point: Option<&Point>, wanted: &Wanted) -> FileStatus {
     let acknowledged = point.map_or(0, |point| point.at);
     let behind_bytes = size.map_or(0, |size| size.saturating_sub(acknowledged));
     FileStatus {

@@ -4,12 +4,7 @@ use super::{
     plan::{self, Labelling, Plan, wall_clock},
     settings::Settings,
 };
-use crate::{
-    batch::Body,
-    model::LabelSet,
-    output::Verdict,
-    send::Client,
-};
+use crate::{batch::Body, model::LabelSet, output::Verdict, send::Client};
 use std::io;
 
 /// Whether an output accepts what we would send.
@@ -47,9 +42,7 @@ async fn try_output(plan: &Plan, labels: &LabelSet) -> Verdict {
     let head = plan.output.stream(labels);
     let request = plan.output.request(&head, &Body::default(), 0..0, &mut Vec::new());
     match client.post(request).await {
-        Ok(answer) => {
-            plan.output.reply(answer.status, &answer.body, answer.retry_after.as_deref(), wall_clock())
-        }
+        Ok(answer) => plan.output.reply(answer.status, &answer.body, answer.retry_after.as_deref(), wall_clock()),
         Err(stall) => Verdict::Stall(stall),
     }
 }
