@@ -38,6 +38,9 @@ enum Act {
     Settle { nth: usize },
 }
 
+/// An open batch: its number, and file and first offset of what is in it.
+type Open = (u64, Vec<(u32, u64)>);
+
 fn acts() -> impl Strategy<Value = Vec<Act>> {
     let act = prop_oneof![
         4 => (0u32..3, 1u64..40, 0usize..4, any::<bool>())
@@ -57,7 +60,7 @@ proptest! {
         // The model: every record with its batch; a batch is settled or not.
         let mut records: Vec<(u32, u64, u64, u64)> = Vec::new();
         let mut settled = std::collections::HashSet::new();
-        let mut open: Vec<Option<(u64, Vec<(u32, u64)>)>> = vec![None; 4];
+        let mut open: Vec<Option<Open>> = vec![None; 4];
         let mut next_batch = 0;
         let mut last_safe = [0u64; 3];
         for file in 0..3 {

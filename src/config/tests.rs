@@ -2,6 +2,10 @@
 //! With `BLESS=1` the answers are written anew; read the difference before you keep it.
 
 use super::*;
+use crate::{
+    pipeline::{LabelFrom, LogFormat, LokiTenant, OutputKind, StartAt},
+    send::{Auth, Http},
+};
 use proptest::prelude::*;
 use secrecy::ExposeSecret;
 use std::time::Duration;

@@ -441,7 +441,7 @@ impl Lane {
                 left.push(Left { path: file.file.known.origin.path.clone(), bytes, is_tail_only });
             }
         }
-        left.sort_by(|a, b| b.bytes.cmp(&a.bytes));
+        left.sort_by_key(|left| std::cmp::Reverse(left.bytes));
         OutputReport { name: self.plan.name.clone(), counts: self.counts.clone(), left, stalled: self.why() }
     }
 }

@@ -255,9 +255,10 @@ impl Running {
         let _ = self.follow.send(FollowEvent::Stop);
         let _ = self.commit.send(());
         let threads = self.lane_threads.into_iter().chain([self.follow_thread, self.commit_thread]);
-        let is_broken = threads.fold(false, |is_broken, thread| thread.join().is_err() || is_broken);
+        // All of them are waited for, whatever the first says.
+        let broken = threads.map(JoinHandle::join).filter(Result::is_err).count();
         self.store.sync();
-        if is_broken || self.reports.len() < self.lanes.len() {
+        if broken > 0 || self.reports.len() < self.lanes.len() {
             return Err(RunError::Broken);
         }
         self.reports.sort_by_key(|(index, _)| *index);

@@ -8,6 +8,8 @@ mod client;
 mod health;
 pub(crate) mod secret;
 mod settings;
+#[cfg(test)]
+mod tests;
 mod work;
 
 pub use client::{Answer, Client};

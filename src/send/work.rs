@@ -52,7 +52,8 @@ pub enum Next {
 impl Work {
     /// All of `batch` is to be sent.
     pub fn new(batch: Batch) -> Work {
-        let todo = VecDeque::from([0..batch.records()]);
+        let mut todo = VecDeque::new();
+        todo.push_back(0..batch.records());
         Work { batch, todo, refused: Vec::new(), holds: 0 }
     }
 

@@ -112,7 +112,7 @@ fn a_pipe_is_not_waited_for() {
 #[test]
 fn a_secret_file_is_read_anew_each_time() {
     let machine = Machine::new();
-    let secret = super::super::Secret::File(machine.path("s"));
+    let secret = crate::send::Secret::File(machine.path("s"));
     machine.file("s", "one \r\n\n", 0o600);
     assert_eq!(secret.read().unwrap().expose_secret(), "one");
     machine.file("s", "x".repeat(64 << 10), 0o600);
