@@ -74,7 +74,12 @@ fn conclude(once: bool, outcome: &Outcome) -> Result<(), Failure> {
     }
     println!("{}", summary(&outcome.report));
     let is_complete = outcome.report.outputs.iter().all(pipeline::OutputReport::is_complete);
+    let unreadable = &outcome.report.unreadable;
     match outcome.ended {
+        Ended::Done if !unreadable.is_empty() => {
+            let paths: Vec<String> = unreadable.iter().map(|path| format!("  {}", path.display())).collect();
+            Err(Failure::Failed(format!("cannot be read, and so not shipped:\n{}", paths.join("\n"))))
+        }
         Ended::Done if is_complete => Ok(()),
         Ended::Done => {
             Err(Failure::Failed(format!("some files could not be read to their end:\n{}", left(&outcome.report))))

@@ -112,8 +112,8 @@ impl Follow {
         })
     }
 
-    /// Scans, and waits for the next reason to look, until it is stopped.
-    pub(super) fn run(mut self, events: &Receiver<FollowEvent>) {
+    /// Scans, and waits for the next reason to look, until it is stopped. Returns the paths that it could not use.
+    pub(super) fn run(mut self, events: &Receiver<FollowEvent>) -> Vec<PathBuf> {
         let mut is_first = true;
         loop {
             let pause = self.scan();
@@ -121,7 +121,7 @@ impl Follow {
                 self.all_listed();
             }
             if !self.wait(events, Instant::now() + pause) {
-                return;
+                return self.said.into_iter().collect();
             }
         }
     }

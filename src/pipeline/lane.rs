@@ -260,6 +260,8 @@ impl Lane {
         let key = file.key;
         self.gauge.total.fetch_add(file.size().saturating_sub(point.at), Ordering::Relaxed);
         self.ledger.begin(key, *point);
+        // It is where the state has it, or at the start, which needs no entry.
+        self.committed.insert(key, point.at);
         let mut lane_file = LaneFile::new(file, frame.clone(), point, &self.plan);
         lane_file.is_queued = true;
         self.files.insert(key, lane_file);

@@ -31,6 +31,8 @@ impl Lane {
     pub(super) fn turn(&mut self, key: FileKey, now: Duration) {
         let Some(mut file) = self.files.remove(&key) else { return };
         file.is_queued = false;
+        // Let go or not: there may be something to hold it for again.
+        file.file.set_settled(self.plan.index, self.ledger.safe(key).map_or(0, |safe| safe.at));
         // Taken out, so that the lane can change while bytes of it are worked on.
         let mut buffer = std::mem::take(&mut self.buffer);
         let changes = file.file.changes();

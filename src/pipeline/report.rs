@@ -4,7 +4,7 @@ use crate::{
     guard::{Other, Why},
     model::{Marks, Record},
 };
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, path::PathBuf};
 
 /// Counts of one output since the agent started. `records = acknowledged + what is pending`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -108,4 +108,6 @@ impl OutputReport {
 pub struct Report {
     /// By output, in configuration order.
     pub outputs: Vec<OutputReport>,
+    /// Paths that could not be listed or opened at the last look.
+    pub unreadable: Vec<PathBuf>,
 }

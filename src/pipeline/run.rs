@@ -14,6 +14,7 @@ use crate::{
 };
 use std::{
     fs, io,
+    path::PathBuf,
     sync::{
         Arc, Mutex,
         atomic::Ordering,
@@ -139,7 +140,7 @@ struct Running {
     done: tokio::sync::mpsc::Receiver<(usize, OutputReport)>,
     reports: Vec<(usize, OutputReport)>,
     follow: mpsc::SyncSender<FollowEvent>,
-    follow_thread: JoinHandle<()>,
+    follow_thread: JoinHandle<Vec<PathBuf>>,
     commit: mpsc::Sender<()>,
     commit_thread: JoinHandle<()>,
 }
@@ -254,15 +255,16 @@ impl Running {
         // Both end on a closed channel too; an error means that they have ended.
         let _ = self.follow.send(FollowEvent::Stop);
         let _ = self.commit.send(());
-        let threads = self.lane_threads.into_iter().chain([self.follow_thread, self.commit_thread]);
+        let unreadable = self.follow_thread.join();
+        let threads = self.lane_threads.into_iter().chain([self.commit_thread]);
         // All of them are waited for, whatever the first says.
         let broken = threads.map(JoinHandle::join).filter(Result::is_err).count();
         self.store.sync();
-        if broken > 0 || self.reports.len() < self.lanes.len() {
+        let (Ok(unreadable), 0, true) = (unreadable, broken, self.reports.len() == self.lanes.len()) else {
             return Err(RunError::Broken);
-        }
+        };
         self.reports.sort_by_key(|(index, _)| *index);
-        Ok(Report { outputs: self.reports.into_iter().map(|(_, report)| report).collect() })
+        Ok(Report { outputs: self.reports.into_iter().map(|(_, report)| report).collect(), unreadable })
     }
 }
 

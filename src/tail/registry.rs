@@ -188,6 +188,9 @@ impl Registry {
         match Content::look(Arc::clone(old.file())) {
             Ok(content) => {
                 old.set_life(Life::Replaced);
+                // So that every reader looks, and lets go of it.
+                old.note_change(old.size());
+                changes.push(Change::Grew);
                 let generation = old.known.generation.saturating_add(1);
                 let known = self.christen(generation, old.known.nonce, &content, &path, old.source, now);
                 self.replaced.push(old);
@@ -319,6 +322,7 @@ impl Registry {
                 if followed.file.life() == Life::Live {
                     followed.file.set_life(Life::Final);
                     followed.file.note_change(followed.size);
+                    changes.push(Change::Grew);
                 }
                 if !is_seen && followed.file.is_let_go() {
                     finished.push((*place, is_deleted));
