@@ -114,7 +114,7 @@ fn a_file_is_followed_from_its_first_byte_through_a_rename() {
     assert_eq!((a.life(), successor.life()), (Life::Live, Life::Live));
     assert_eq!(rig.read(&a, &mut point).as_deref(), Some("late"));
     rig.uptime = 80;
-    assert!(rig.look().is_empty());
+    assert!(!rig.look().iter().any(|change| matches!(change, Change::Closed { .. })));
     a.let_go(0);
     assert!(rig.look().iter().any(|change| matches!(change, Change::Closed { key } if *key == a.key)));
 }
