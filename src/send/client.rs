@@ -71,10 +71,10 @@ impl Client {
         }
         if let Some(proxy) = &http.proxy {
             let proxy =
-                Proxy::all(proxy).map_err(|error| stall(Cause::Setup, format!("proxy: {}", chain(&error))))?;
+                Proxy::all(proxy).map_err(|error| stall(Cause::Setup, format!("proxy: {}", innermost(&error))))?;
             builder = builder.proxy(proxy);
         }
-        let inner = builder.build().map_err(|error| stall(Cause::Tls, chain(&error.without_url())))?;
+        let inner = builder.build().map_err(|error| stall(Cause::Tls, innermost(&error.without_url())))?;
         Ok(Client { inner, url: http.url.clone(), headers: authorization(&http.auth)? })
     }
 
@@ -90,7 +90,7 @@ impl Client {
         }
         let url = format!("{}{}", self.url, request.path);
         let result = self.inner.post(url).headers(headers).body(request.body).send().await;
-        let mut response = result.map_err(failed)?;
+        let mut response = result.map_err(|error| self.failed(error))?;
         let retry_after =
             response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()).map(str::to_owned);
         let status = response.status().as_u16();
@@ -99,10 +99,25 @@ impl Client {
             match response.chunk().await {
                 Ok(Some(chunk)) => body.extend_from_slice(&chunk[..chunk.len().min(MAX_ANSWER - body.len())]),
                 Ok(None) => break,
-                Err(error) => return Err(failed(error)),
+                Err(error) => return Err(self.failed(error)),
             }
         }
         Ok(Answer { status, retry_after, body })
+    }
+
+    /// The class of a failure below HTTP. The order matters: a handshake that times out is a time-out.
+    fn failed(&self, error: reqwest::Error) -> Stall {
+        let error = error.without_url();
+        let (cause, what) = if error.is_timeout() {
+            (Cause::TimedOut, "no answer in time")
+        } else if is_tls(&error) {
+            (Cause::Tls, "no TLS connection")
+        } else if error.is_connect() {
+            (Cause::Unreachable, "no connection")
+        } else {
+            (Cause::Broken, "the connection broke before a complete answer")
+        };
+        stall(cause, format!("{what} ({}): {}", self.url, innermost(&error)))
     }
 }
 
@@ -129,26 +144,11 @@ fn read(path: &Path, cause: Cause) -> Result<Vec<u8>, Stall> {
 }
 
 fn unusable(path: &Path, error: &reqwest::Error) -> Stall {
-    stall(Cause::Tls, format!("{}: not a usable PEM file: {}", path.display(), chain(error)))
+    stall(Cause::Tls, format!("{}: not a usable PEM file: {}", path.display(), innermost(error)))
 }
 
 fn stall(cause: Cause, text: String) -> Stall {
     Stall { cause, scope: Scope::Output, retry_after: None, text }
-}
-
-/// The class of a failure below HTTP. The order matters: a handshake that times out is a time-out.
-fn failed(error: reqwest::Error) -> Stall {
-    let error = error.without_url();
-    let cause = if error.is_timeout() {
-        Cause::TimedOut
-    } else if is_tls(&error) {
-        Cause::Tls
-    } else if error.is_connect() {
-        Cause::Unreachable
-    } else {
-        Cause::Broken
-    };
-    stall(cause, chain(&error))
 }
 
 fn is_tls(error: &reqwest::Error) -> bool {
@@ -163,17 +163,19 @@ fn is_tls(error: &reqwest::Error) -> bool {
     false
 }
 
-/// An error with its causes, each said once.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(inner) = source {
-        let more = inner.to_string();
-        if !text.ends_with(&more) {
-            text.push_str(": ");
-            text.push_str(&more);
-        }
-        source = inner.source();
+/// What lies behind a failed request. The outer layers only say that a request failed.
+fn innermost(error: &reqwest::Error) -> String {
+    let mut inner: &dyn std::error::Error = error;
+    let mut layers = vec![inner.to_string()];
+    while let Some(source) = inner.source() {
+        layers.push(source.to_string());
+        inner = source;
     }
-    text
+    let mut said: Vec<String> = Vec::new();
+    for layer in layers.split_off(layers.len().saturating_sub(2)) {
+        if !said.iter().any(|other| other.ends_with(&layer)) {
+            said.push(layer);
+        }
+    }
+    said.join(": ")
 }
