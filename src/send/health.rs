@@ -82,11 +82,11 @@ impl Health {
         }
     }
 
-    /// Why it waits, once that has been announced.
+    /// Why it waits, if it does.
     pub fn stalled(&self) -> Option<&str> {
         match &self.state {
-            State::Stalled(stalled) if stalled.is_announced => Some(&stalled.text),
-            _ => None,
+            State::Stalled(stalled) => Some(&stalled.text),
+            State::Flowing => None,
         }
     }
 
