@@ -26,7 +26,7 @@ pub(super) fn check(args: &CheckArgs) -> Result<(), Failure> {
     if !args.connect {
         return Ok(());
     }
-    let connections = pipeline::try_outputs(settings).map_err(|error| Failure::Failed(super::chain(&error)))?;
+    let connections = pipeline::try_outputs(settings).map_err(|error| Failure::Failed(config::chain(&error)))?;
     let rows: Vec<Vec<String>> = connections
         .iter()
         .map(|Connection { output, problem }| {

@@ -86,17 +86,3 @@ pub fn main() -> ExitCode {
     eprintln!("{text}");
     ExitCode::from(code)
 }
-
-/// An error with its causes, each said once.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(inner) = source {
-        let more = inner.to_string();
-        if !text.ends_with(&more) {
-            text = format!("{text}: {more}");
-        }
-        source = inner.source();
-    }
-    text
-}

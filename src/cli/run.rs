@@ -1,11 +1,11 @@
 //! `auditship run`
 
 use super::{
-    ConfigArgs, Failure, chain, logging,
+    ConfigArgs, Failure, logging,
     table::{bytes, count, table},
 };
 use crate::{
-    config,
+    config::{self, chain},
     pipeline::{self, Ended, Left, Options, Outcome, Progress, Report, RunError},
 };
 use clap::Args;

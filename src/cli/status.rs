@@ -2,10 +2,11 @@
 //! one.
 
 use super::{
-    ConfigArgs, Failure, chain,
+    ConfigArgs, Failure,
     table::{bytes, count, table},
 };
 use crate::{
+    config::chain,
     discover::{self, Pattern, Search},
     model::{FileName, Nanos, Point, Sighting},
     parse::{Wanted, parse},

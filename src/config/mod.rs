@@ -22,7 +22,7 @@ mod values;
 #[cfg(test)]
 mod tests;
 
-pub use error::{At, ConfigErrors, Problem, Warning};
+pub use error::{At, ConfigErrors, Problem, Warning, chain};
 pub use surroundings::check_surroundings;
 pub use values::parse_duration;
 

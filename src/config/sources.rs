@@ -5,9 +5,10 @@ use super::{
     reader::{Section, show_text},
     tree::Entry,
 };
-use crate::pipeline::{Source, StartAt};
-use globset::GlobBuilder;
-use std::path::{Path, PathBuf};
+use crate::{
+    discover::Pattern,
+    pipeline::{Source, StartAt},
+};
 
 /// The sources, and all names, also of those that are wrong: what refers to them is not wrong too.
 pub(super) struct Sources {
@@ -75,37 +76,10 @@ fn globs(section: &mut Section<'_>, key: &'static str) -> Option<Vec<String>> {
         } else if text.split('/').any(|part| part == "." || part == "..") {
             let message = format!("found {}: \".\" and \"..\" match nothing", show_text(text));
             section.wrong(&glob.at, key, message, "the path as it is listed");
-        } else if let Err(error) = GlobBuilder::new(text).literal_separator(true).build() {
-            let message = format!("found {}: {}", show_text(text), error.kind());
+        } else if let Err(error) = Pattern::new(text) {
+            let message = format!("found {}: {}", show_text(text), error);
             section.wrong(&glob.at, key, message, "*, ?, [abc], {a,b} and **");
         }
     }
     Some(list.value.into_iter().map(|glob| glob.value).collect())
-}
-
-/// The folder that a glob names before its first wildcard: where a scan begins.
-pub(super) fn base_folder(glob: &str) -> PathBuf {
-    let literal = glob.find(['*', '?', '[', '{', '\\']).and_then(|end| glob.get(..end)).unwrap_or(glob);
-    let folder = literal.rfind('/').and_then(|end| literal.get(..=end)).unwrap_or("/");
-    Path::new(folder).components().collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn base_folders() {
-        for (glob, folder) in [
-            ("/var/log/*.log", "/var/log"),
-            ("/var/log/app-?.log", "/var/log"),
-            ("/var/{log,spool}/x", "/var"),
-            ("/var/log/a.log", "/var/log"),
-            ("/*", "/"),
-            ("/a", "/"),
-            ("/a/[b]/c", "/a"),
-        ] {
-            assert_eq!(base_folder(glob), Path::new(folder), "{glob}");
-        }
-    }
 }

@@ -1,16 +1,16 @@
 //! The second half of checking: what the configuration needs from the machine. Nothing is written.
 
 use super::{
-    error::{At, ConfigErrors, Problem, Warning},
-    sources::base_folder,
+    error::{At, ConfigErrors, Problem, Warning, chain},
     url::is_loopback,
 };
 use crate::{
+    discover::Pattern,
     pipeline::{Output, Settings, Source},
-    send::{Auth, Http, SecretError},
+    send::{Auth, Http},
 };
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
-use std::{error::Error, fs, io, os::unix::fs::MetadataExt, path::Path};
+use std::{fs, io, os::unix::fs::MetadataExt, path::Path};
 
 /// Looks at the files and folders that `settings` names: secrets, certificates, the folders of the sources.
 ///
@@ -52,8 +52,10 @@ impl Report {
 fn folders(source: &Source, report: &mut Report) {
     let key = format!("sources.{}.include", source.name);
     for glob in &source.include {
-        let folder = base_folder(glob);
-        match fs::read_dir(&folder) {
+        // It has been compiled before.
+        let Ok(pattern) = Pattern::new(glob) else { continue };
+        let folder = pattern.folder();
+        match fs::read_dir(folder) {
             Ok(_) => {}
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 report.warn(key.clone(), format!("no such folder yet: {}", folder.display()));
@@ -139,17 +141,6 @@ fn private(key: String, path: &Path, report: &mut Report) {
         let message = format!("{} can be used by others (mode {mode:04o}); chmod 0600", path.display());
         report.warn(key, message);
     }
-}
-
-/// The error with its causes, once each.
-fn chain(error: &SecretError) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
 }
 
 /// A system's whole list of authorities has a quarter of a megabyte.

@@ -22,7 +22,7 @@ pub enum PatternError {
     #[error("must be an absolute path, beginning with /")]
     Relative,
     /// Not a glob.
-    #[error("not a pattern: {0}")]
+    #[error("{}", .0.kind())]
     Syntax(#[from] globset::Error),
 }
 
@@ -60,6 +60,11 @@ impl Pattern {
     /// The folder from which everything that can match is reached; the file itself when there is nothing to match.
     pub fn base(&self) -> &Path {
         &self.base
+    }
+
+    /// The folder where a scan for it begins.
+    pub fn folder(&self) -> &Path {
+        if self.depth > 0 { &self.base } else { self.base.parent().unwrap_or(&self.base) }
     }
 
     /// How many levels below [`Pattern::base`] a match can be; 0 when the base is the file.

@@ -16,7 +16,7 @@ use std::{
     collections::{BTreeSet, HashSet},
     fs, io,
     os::unix::fs::MetadataExt as _,
-    path::{Path, PathBuf},
+    path::PathBuf,
 };
 
 /// What one source looks for.
@@ -65,11 +65,8 @@ impl Walk<'_> {
         match self.pattern.depth() {
             // The pattern is a plain path: its folder is where a new file would show.
             0 => {
-                let path = self.pattern.base().to_owned();
-                if let Some(parent) = path.parent() {
-                    self.scan.folders.insert(parent.to_owned());
-                }
-                self.file(path);
+                self.scan.folders.insert(self.pattern.folder().to_owned());
+                self.file(self.pattern.base().to_owned());
             }
             depth => self.folder(self.pattern.base().to_owned(), depth),
         }
@@ -128,13 +125,4 @@ impl Walk<'_> {
 /// The time of the last change of content, nanoseconds since 1970.
 fn changed(metadata: &fs::Metadata) -> i64 {
     metadata.mtime().saturating_mul(1_000_000_000).saturating_add(metadata.mtime_nsec())
-}
-
-/// Whether a folder that a pattern starts from can be listed; `Ok` when it does not exist (yet).
-pub fn check_folder(path: &Path) -> io::Result<()> {
-    match fs::read_dir(path) {
-        Ok(_) => Ok(()),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(error),
-    }
 }

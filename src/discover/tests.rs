@@ -6,6 +6,8 @@ fn a_pattern_knows_where_to_look() {
     fn check(pattern: &str, base: &str, depth: usize) {
         let pattern = Pattern::new(pattern).unwrap();
         assert_eq!((pattern.base().to_str(), pattern.depth()), (Some(base), depth));
+        let folder = if depth == 0 { "/var/log" } else { base };
+        assert_eq!(pattern.folder().to_str(), Some(folder));
     }
     check("/var/log/a.log", "/var/log/a.log", 0);
     check("/var/log/*.log", "/var/log", 1);
