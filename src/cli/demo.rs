@@ -179,7 +179,7 @@ impl Stage<'_> {
 
     async fn kill_and_start(&mut self, door: &Door, held: u64) -> Result<(), Failure> {
         self.progress.phase(&format!(
-            "kill -9 while {} requests are stored but not answered ({} lines written so far)",
+            "kill -9 (requests that are stored but not answered: {}; lines written so far: {})",
             count(held),
             count(self.writer.lines())
         ));
@@ -252,12 +252,12 @@ fn show(played: &Played, verdict: &Verdict) -> String {
         row(
             "kills",
             count(played.kills),
-            format!("kill -9 with {} requests stored, not answered", count(played.held)),
+            format!("by kill -9; requests stored but not answered: {}", count(played.held)),
         ),
         row(
             "outage",
             format!("{:.1} s", played.outage.as_secs_f64()),
-            format!("with {} requests refused", count(played.refused)),
+            format!("requests refused: {}", count(played.refused)),
         ),
     ];
     format!("\n{}\n", table(&["what", "number", ""], &rows))

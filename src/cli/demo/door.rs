@@ -20,7 +20,8 @@ enum Way {
     Open,
     /// It is answered with 503 and its lines are not stored.
     Shut,
-    /// Its lines are stored, and the answer is held back: the worst moment for a crash of the sender.
+    /// Its lines are stored, and the answer is held back: the worst moment for a crash of the sender. Only the first
+    /// is answered, because a sender that has just met an outage sends one request and waits for its answer.
     Mute,
 }
 
@@ -32,13 +33,14 @@ pub(super) struct Door(Arc<Inner>);
 struct Inner {
     way: watch::Sender<Way>,
     refused: AtomicU64,
-    held: AtomicU64,
+    /// Requests that were stored while the door was mute.
+    muted: AtomicU64,
 }
 
 impl Door {
     pub(super) fn new() -> Door {
         let way = watch::Sender::new(Way::Open);
-        Door(Arc::new(Inner { way, refused: AtomicU64::new(0), held: AtomicU64::new(0) }))
+        Door(Arc::new(Inner { way, refused: AtomicU64::new(0), muted: AtomicU64::new(0) }))
     }
 
     /// Puts the door before all routes.
@@ -65,7 +67,7 @@ impl Door {
 
     /// Requests that were stored and whose answer was held back.
     pub(super) fn held(&self) -> u64 {
-        self.0.held.load(Ordering::Relaxed)
+        self.0.muted.load(Ordering::Relaxed).saturating_sub(1)
     }
 }
 
@@ -77,8 +79,8 @@ async fn pass(State(Door(door)): State<Door>, request: Request, next: Next) -> R
         return (StatusCode::SERVICE_UNAVAILABLE, "the demo has made this receiver unreachable\n").into_response();
     }
     let response = next.run(request).await;
-    if now == Way::Mute && response.status().is_success() {
-        door.held.fetch_add(1, Ordering::Relaxed);
+    let is_muted = now == Way::Mute && response.status().is_success();
+    if is_muted && door.muted.fetch_add(1, Ordering::Relaxed) > 0 {
         // An error means that the demo is over.
         let _ = way.wait_for(|way| *way != Way::Mute).await;
     }
