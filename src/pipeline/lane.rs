@@ -321,11 +321,17 @@ impl Lane {
     fn seal_due(&mut self, now: Duration) {
         // Nothing is coming that could fill them, or nothing may come before they have left.
         let is_last = self.stop.is_some() || (self.mode == Mode::Once && self.is_listed && self.ready.is_empty());
-        let is_window_full = self.is_full(0) && !self.batches.pool.is_full();
-        let until = if is_last || is_window_full { now } else { now.saturating_sub(self.plan.batch_max_wait) };
-        // At the very start nothing is old.
-        if is_last || is_window_full || now >= self.plan.batch_max_wait {
-            self.batches.seal_due(until);
+        let is_stuck = self.is_full(0) && self.in_flight == 0 && self.batches.sealed.is_empty();
+        if is_last || is_stuck {
+            return self.batches.seal_due(now, u64::MAX);
+        }
+        // The oldest batch holds up the safe position of all that was read after it: it leaves while there is still
+        // a quarter of the window to go on reading in.
+        let read = self.counts.read_bytes.saturating_sub(self.plan.window / 4 * 3);
+        match now.checked_sub(self.plan.batch_max_wait) {
+            Some(until) => self.batches.seal_due(until, read),
+            // At the very start nothing is old.
+            None => self.batches.seal_due(Duration::ZERO, read),
         }
     }
 

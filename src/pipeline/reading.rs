@@ -178,7 +178,7 @@ impl Lane {
             part: framed.part,
         };
         let key = file.file.key;
-        let batch = self.batches.open(stream, now);
+        let batch = self.batches.open(stream, now, self.counts.read_bytes);
         let is_first = !batch.has(key);
         if is_first {
             let mark = if rewind == place.at { Mark::of(before) } else { place.line_mark };

@@ -26,13 +26,23 @@ const FIRST_HOLD: Duration = Duration::from_secs(30);
 /// … up to this.
 const LONGEST_HOLD: Duration = Duration::from_secs(600);
 
+/// When a batch was opened.
+#[derive(Clone, Copy, Debug)]
+struct Opened {
+    stream: u32,
+    /// Since the agent started.
+    at: Duration,
+    /// How many bytes the lane had read.
+    read: u64,
+}
+
 /// The open batches of a lane, by stream, and their memory.
 #[derive(Debug)]
 pub(super) struct Batches {
     pub pool: Pool,
     open: Vec<Option<Batch>>,
     /// In the order of opening; a stream that was sealed since is passed over.
-    order: VecDeque<(u32, Duration)>,
+    order: VecDeque<Opened>,
     open_chunks: usize,
     max_bytes: usize,
     /// Sealed, in the order in which they are to be sent.
@@ -44,15 +54,15 @@ impl Batches {
         Batches { pool, open: Vec::new(), order: VecDeque::new(), open_chunks: 0, max_bytes, sealed: VecDeque::new() }
     }
 
-    /// The open batch of `stream`.
-    pub(super) fn open(&mut self, stream: u32, now: Duration) -> &mut Batch {
+    /// The open batch of `stream`; opened now, when the lane has read `read` bytes, if there is none.
+    pub(super) fn open(&mut self, stream: u32, now: Duration, read: u64) -> &mut Batch {
         let index = stream as usize;
         if index >= self.open.len() {
             self.open.resize_with(index + 1, || None);
         }
         let order = &mut self.order;
         self.open[index].get_or_insert_with(|| {
-            order.push_back((stream, now));
+            order.push_back(Opened { stream, at: now, read });
             Batch::new(stream, now)
         })
     }
@@ -87,26 +97,28 @@ impl Batches {
         }
     }
 
-    /// Seals the batches that were opened at `until` or before.
-    pub(super) fn seal_due(&mut self, until: Duration) {
-        while let Some(&(stream, opened)) = self.order.front() {
-            if opened > until {
+    /// Seals the batches that were opened at `until` or before, or before the lane had read `read` bytes.
+    pub(super) fn seal_due(&mut self, until: Duration, read: u64) {
+        while let Some(opened) = self.order.front().copied() {
+            if opened.at > until && opened.read >= read {
                 break;
             }
             self.order.pop_front();
-            let batch = self.open.get(stream as usize).and_then(Option::as_ref);
-            if batch.is_some_and(|batch| batch.opened == opened) {
-                self.seal(stream);
+            if self.is_open(opened) {
+                self.seal(opened.stream);
             }
         }
     }
 
     /// When the oldest open batch was opened.
     pub(super) fn oldest(&self) -> Option<Duration> {
-        let is_open = |(stream, opened): &&(u32, Duration)| {
-            self.open.get(*stream as usize).and_then(Option::as_ref).is_some_and(|batch| batch.opened == *opened)
-        };
-        self.order.iter().find(is_open).map(|(_, opened)| *opened)
+        self.order.iter().find(|opened| self.is_open(**opened)).map(|opened| opened.at)
+    }
+
+    /// Whether it has not been sealed since.
+    fn is_open(&self, opened: Opened) -> bool {
+        let batch = self.open.get(opened.stream as usize).and_then(Option::as_ref);
+        batch.is_some_and(|batch| batch.opened == opened.at)
     }
 }
 

@@ -74,7 +74,7 @@ struct Inner {
     /// Where changes are appended; `None` until the first sync and after a failed one: the next sync then begins a
     /// new generation.
     log: Option<Log>,
-    /// Changes that are not on disk yet; they are in `memory` already.
+    /// Changes that are not on disk yet; they are in `memory` already. Not kept while there is no log.
     unsynced: Vec<Entry>,
     /// Whether the last sync failed: alarmed once, and once more when it works again.
     is_failing: bool,
@@ -111,7 +111,9 @@ impl Store {
         let mut inner = self.lock();
         for entry in entries {
             inner.memory.apply(&entry);
-            inner.unsynced.push(entry);
+            if inner.log.is_some() {
+                inner.unsynced.push(entry);
+            }
         }
     }
 
@@ -131,7 +133,9 @@ impl Store {
                 true
             }
             Err(error) => {
+                // The next attempt writes a snapshot, which holds them: nothing piles up while the disk is full.
                 inner.log = None;
+                inner.unsynced = Vec::new();
                 if !inner.is_failing {
                     inner.is_failing = true;
                     alarm_unwritable(&self.folder, &error);
