@@ -61,6 +61,7 @@ fn conclude(once: bool, outcome: &Outcome) -> Result<(), Failure> {
             empty = counts.empty,
             unterminated = counts.unterminated,
             parts = counts.parts,
+            twins = counts.twins,
             refused = counts.refused,
             read_bytes = counts.read_bytes,
             passed_bytes = counts.passed_bytes,
@@ -118,6 +119,7 @@ fn summary(report: &Report) -> String {
             (counts.empty, "empty"),
             (counts.unterminated, "without a newline at the end of a file"),
             (counts.parts, "parts of long lines"),
+            (counts.twins, "the same as the one before them to the nanosecond (the destination keeps one)"),
         ];
         for (number, what) in marked.into_iter().filter(|(number, _)| *number > 0) {
             text.push_str(&format!("\n  {}: {} records are {what}", output.name, count(number)));

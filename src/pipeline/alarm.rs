@@ -62,6 +62,17 @@ pub(super) fn refused(output: &str, record: Option<Described>, reason: &str) {
     );
 }
 
+/// Two records cannot be told apart by the destination.
+pub(super) fn twins(output: &str, stream: Option<&LabelSet>) {
+    let stream = stream.map(label_text).unwrap_or_default();
+    tracing::warn!(
+        output,
+        stream,
+        "two records follow each other with the same time, to the nanosecond, and the same line: the destination keeps \
+         one of them; put an id into the lines. Said once; later ones are counted"
+    );
+}
+
 /// Reading waits for answers.
 pub(super) fn paused(output: &str, pending_bytes: u64, unsettled: Option<&str>, why: Option<&str>) {
     tracing::warn!(

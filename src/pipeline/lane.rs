@@ -13,7 +13,7 @@ use crate::{
     batch::Pool,
     frame::MAX_STEP,
     guard::{Admission, News, Streams},
-    model::{LabelSet, Point},
+    model::{Digest, LabelSet, Nanos, Point},
     output::StreamHead,
     send::{Client, Gate, Health, Work},
     state::{Entry, Health as StoredHealth, Store},
@@ -102,7 +102,9 @@ pub(super) struct Lane {
     pub(super) ready: VecDeque<FileKey>,
     /// `None` while there is nothing to read: an idle lane holds no buffer.
     pub(super) buffer: Option<Buffer>,
-    streams: Streams,
+    pub(super) streams: Streams,
+    /// By stream: time and leaf of its last record.
+    pub(super) last: Vec<(Nanos, Digest)>,
     /// By stream.
     pub(super) heads: Vec<StreamHead>,
     pub(super) batches: Batches,
@@ -157,6 +159,7 @@ impl Lane {
             ready: VecDeque::new(),
             buffer: None,
             streams: Streams::new(),
+            last: Vec::new(),
             heads: Vec::new(),
             batches,
             ledger: Ledger::default(),

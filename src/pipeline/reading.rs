@@ -9,7 +9,7 @@ use super::{
 use crate::{
     ack::FileKey,
     frame::{Framed, HEAD, Step},
-    model::{Mark, Marks, Nanos, Point, Record, Stamp, leaf},
+    model::{Digest, Mark, Marks, Nanos, Point, Record, Stamp, leaf},
     parse::parse,
     tail::{Buffer, Burst, Life, TURN},
 };
@@ -88,7 +88,6 @@ impl Lane {
 
     fn frame_all(&mut self, file: &mut LaneFile, bytes: &[u8], before: usize, now: Duration) -> End {
         let start = file.place.at;
-        let is_full_read = bytes.len() - before == TURN;
         let bytes = match self.mode {
             Mode::Follow => bytes,
             // What is written from now on is for the next run.
@@ -97,6 +96,8 @@ impl Lane {
                 &bytes[..bytes.len().min(before.saturating_add(wanted))]
             }
         };
+        // Otherwise this is all that there is for now.
+        let is_full_read = bytes.len() - before == TURN;
         let mut pos = before;
         // The ledger knows of everything before this.
         let mut scanned = start.max(file.place.done);
@@ -190,8 +191,26 @@ impl Lane {
         place.chain = place.chain.next(&leaf);
         place.time = Some(time);
         self.counts.note(&record);
+        self.note_twin(stream, time, &leaf);
         self.batches.put(stream, &self.plan.output, &record, &file.head);
         is_first
+    }
+
+    /// Loki keeps one of two entries with equal time and line in a stream. Times that were written less finely than
+    /// nanoseconds are filled so that this cannot happen; of the others only neighbours in their stream are seen.
+    fn note_twin(&mut self, stream: u32, time: Nanos, leaf: &Digest) {
+        let index = stream as usize;
+        if index >= self.last.len() {
+            self.last.resize(index + 1, (Nanos::default(), Digest::default()));
+        }
+        let last = &mut self.last[index];
+        if (last.0, &last.1) == (time, leaf) {
+            if self.counts.twins == 0 {
+                alarm::twins(&self.plan.name, self.streams.labels_at(index));
+            }
+            self.counts.twins += 1;
+        }
+        *last = (time, *leaf);
     }
 
     /// The record's time, stream and marks; a part after the first has those of its line.

@@ -25,6 +25,9 @@ pub struct Counts {
     pub empty: u64,
     /// Last lines without a newline.
     pub unterminated: u64,
+    /// Records that equal the one before them in their stream in time (to the nanosecond, as written) and line: a
+    /// destination such as Loki keeps one of the two.
+    pub twins: u64,
     /// Records that are a part of a longer line.
     pub parts: u64,
     /// Records that the destination refused.
