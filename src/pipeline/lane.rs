@@ -187,7 +187,8 @@ impl Lane {
     pub(super) fn run(mut self) -> OutputReport {
         loop {
             let now = self.now();
-            let wait = if self.can_read() { Duration::ZERO } else { self.next_deadline(now).saturating_sub(now) };
+            let is_busy = self.can_read() || (self.is_last() && self.batches.oldest().is_some());
+            let wait = if is_busy { Duration::ZERO } else { self.next_deadline(now).saturating_sub(now) };
             self.take_events(wait);
             let now = self.now();
             self.seal_due(now);
@@ -321,11 +322,15 @@ impl Lane {
         self.streams.labels_at(stream as usize)
     }
 
+    /// Whether nothing is coming that could fill the open batches.
+    fn is_last(&self) -> bool {
+        self.stop.is_some() || (self.mode == Mode::Once && self.is_listed && self.ready.is_empty())
+    }
+
     fn seal_due(&mut self, now: Duration) {
-        // Nothing is coming that could fill them, or nothing may come before they have left.
-        let is_last = self.stop.is_some() || (self.mode == Mode::Once && self.is_listed && self.ready.is_empty());
+        // Full, with nothing under way that could make room.
         let is_stuck = self.is_full(0) && self.in_flight == 0 && self.batches.sealed.is_empty();
-        if is_last || is_stuck {
+        if self.is_last() || is_stuck {
             return self.batches.seal_due(now, u64::MAX);
         }
         // The oldest batch holds up the safe position of all that was read after it: it leaves while there is still
