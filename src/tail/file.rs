@@ -10,7 +10,7 @@ use std::{
     io,
     os::unix::fs::{FileExt as _, MetadataExt as _},
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicU8, AtomicU64, Ordering},
     },
 };
@@ -34,8 +34,10 @@ pub struct TailFile {
     pub key: FileKey,
     /// The number of the source that owns it.
     pub source: usize,
-    /// What is persisted of it. `head` as of when it was opened.
+    /// What is persisted of it, as of when it was opened.
     pub known: Known,
+    /// The mark of its first bytes, as many as were ever seen up to 4 KiB.
+    head: Mutex<Mark>,
     /// Shared with the content that replaces this one in the same inode.
     file: Arc<File>,
     life: AtomicU8,
@@ -52,6 +54,7 @@ impl TailFile {
         TailFile {
             key,
             source,
+            head: Mutex::new(known.head),
             known,
             file,
             life: AtomicU8::new(0),
@@ -82,6 +85,15 @@ impl TailFile {
             Life::Replaced => 2,
         };
         self.life.store(number, Ordering::Release);
+    }
+
+    /// The mark of its first bytes. Looked at by readers that begin, and by scans while it grows.
+    pub(super) fn head(&self) -> Mark {
+        *self.head.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn set_head(&self, head: Mark) {
+        *self.head.lock().unwrap_or_else(PoisonError::into_inner) = head;
     }
 
     /// A number that is another one after every change that was noticed.

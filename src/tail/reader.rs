@@ -49,11 +49,8 @@ impl Buffer {
         let wanted = before + TURN;
         let n = file.read_at(&mut self.bytes[..wanted], start)?;
         let bytes = &self.bytes[..n];
-        let is_same = if position == 0 {
-            has_head(bytes, &file.known.head)
-        } else {
-            n >= before && mark.agrees(&bytes[..before])
-        };
+        let is_same =
+            if position == 0 { has_head(bytes, &file.head()) } else { n >= before && mark.agrees(&bytes[..before]) };
         // Truncated while it was read, the bytes may be of two contents.
         if !is_same || file.metadata()?.len() < start + n as u64 {
             return Ok(Burst::Replaced);

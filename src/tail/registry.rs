@@ -100,7 +100,6 @@ struct Followed {
     file: Arc<TailFile>,
     /// Where it was last seen.
     path: PathBuf,
-    head: Mark,
     size: u64,
     changed: i64,
     still_since: Duration,
@@ -230,11 +229,11 @@ impl Registry {
         now: Clock,
     ) -> Change {
         let place = (content.identity.device, content.identity.inode);
-        let (head, size, changed) = (known.head, content.size, content.changed);
+        let (size, changed) = (content.size, content.changed);
         let file = Arc::new(TailFile::new(self.next_key, source, known, content.file, size, self.outputs));
         self.next_key += 1;
         self.by_path.insert(path.clone(), place);
-        let followed = Followed { file: Arc::clone(&file), path, head, size, changed, still_since: now.uptime };
+        let followed = Followed { file: Arc::clone(&file), path, size, changed, still_since: now.uptime };
         self.followed.insert(place, followed);
         Change::Opened { file, is_remembered }
     }
@@ -392,15 +391,17 @@ impl Followed {
 
     /// The head is all of the first 4 KiB that were ever seen.
     fn grow_head(&mut self, changes: &mut Vec<Change>) {
-        if self.head.len as usize == Mark::MAX || self.size <= u64::from(self.head.len) {
+        let head = self.file.head();
+        if head.len as usize == Mark::MAX || self.size <= u64::from(head.len) {
             return;
         }
         let mut bytes = [0; Mark::MAX];
         let Ok(n) = self.file.read_at(&mut bytes, 0) else { return };
         // Another head is a truncation: the reader that meets it says so.
-        if has_head(&bytes[..n], &self.head) {
-            self.head = Mark::of(&bytes[..n]);
-            changes.push(Change::HeadGrew(Known { head: self.head, ..self.file.known.clone() }));
+        if has_head(&bytes[..n], &head) {
+            let head = Mark::of(&bytes[..n]);
+            self.file.set_head(head);
+            changes.push(Change::HeadGrew(Known { head, ..self.file.known.clone() }));
         }
     }
 }
