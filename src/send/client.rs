@@ -154,8 +154,12 @@ fn stall(cause: Cause, text: String) -> Stall {
 fn is_tls(error: &reqwest::Error) -> bool {
     let mut source = error.source();
     while let Some(inner) = source {
-        let io = inner.downcast_ref::<std::io::Error>().and_then(|io| io.get_ref());
-        if inner.is::<rustls::Error>() || io.is_some_and(|inner| inner.is::<rustls::Error>()) {
+        // An io::Error hides what it was made of from `source`, and the layers below make one of another.
+        let mut inmost = inner;
+        while let Some(wrapped) = inmost.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref) {
+            inmost = wrapped;
+        }
+        if inmost.is::<rustls::Error>() {
             return true;
         }
         source = inner.source();
