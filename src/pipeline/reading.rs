@@ -80,7 +80,7 @@ impl Lane {
     /// The content is gone.
     fn is_over(&mut self, file: &mut LaneFile) {
         if !std::mem::replace(&mut file.is_over, true) {
-            let unread = file.file.size().saturating_sub(file.place.at);
+            let unread = file.file.known_after(file.place.at);
             self.counts.lost_bytes += unread;
             alarm::truncated(&self.plan.name, &file.file, unread);
         }

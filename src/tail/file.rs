@@ -45,6 +45,10 @@ pub struct TailFile {
     changes: AtomicU64,
     /// The length at the last look.
     size: AtomicU64,
+    /// The greatest length that a reader has seen together with bytes of this content.
+    verified: AtomicU64,
+    /// The length at the look before the one that found it shorter; 0 while none has.
+    shrunk_from: AtomicU64,
     /// By output: up to here it needs nothing again; `u64::MAX` when it has let go of the file.
     settled: Vec<AtomicU64>,
 }
@@ -60,6 +64,8 @@ impl TailFile {
             life: AtomicU8::new(0),
             changes: AtomicU64::new(0),
             size: AtomicU64::new(size),
+            verified: AtomicU64::new(0),
+            shrunk_from: AtomicU64::new(0),
             settled: (0..outputs).map(|_| AtomicU64::new(0)).collect(),
         }
     }
@@ -102,13 +108,28 @@ impl TailFile {
     }
 
     pub(super) fn note_change(&self, size: u64) {
-        self.size.store(size, Ordering::Release);
+        let before = self.size.swap(size, Ordering::AcqRel);
+        if size < before {
+            // Only the first time: what shrinks later is the content that came after this one.
+            let _ = self.shrunk_from.compare_exchange(0, before, Ordering::AcqRel, Ordering::Acquire);
+        }
         self.changes.fetch_add(1, Ordering::AcqRel);
     }
 
     /// Its length in bytes at the last look.
     pub fn size(&self) -> u64 {
         self.size.load(Ordering::Acquire)
+    }
+
+    pub(super) fn note_verified(&self, len: u64) {
+        self.verified.fetch_max(len, Ordering::AcqRel);
+    }
+
+    /// How many bytes from `position` on this content is known to have had. Of one that was truncated away, its
+    /// length now says nothing: that is the length of what came after it.
+    pub fn known_after(&self, position: u64) -> u64 {
+        let known = self.verified.load(Ordering::Acquire).max(self.shrunk_from.load(Ordering::Acquire));
+        known.saturating_sub(position)
     }
 
     /// What the file system says of it now.

@@ -41,7 +41,8 @@ impl Buffer {
     /// Reads what comes at `position`, up to [`TURN`] bytes, after making sure that what was before it is still
     /// there. `mark` is the mark of the bytes before `position`.
     pub fn read(&mut self, file: &TailFile, position: u64, mark: &Mark) -> io::Result<Burst<'_>> {
-        if file.metadata()?.len() < position {
+        let len = file.metadata()?.len();
+        if len < position {
             return Ok(Burst::Replaced);
         }
         let before = mark.len as usize;
@@ -55,6 +56,7 @@ impl Buffer {
         if !is_same || file.metadata()?.len() < start + n as u64 {
             return Ok(Burst::Replaced);
         }
+        file.note_verified(len);
         Ok(Burst::Data { bytes, before })
     }
 }
