@@ -1,0 +1,19 @@
+//! The agent as its users run it, end to end: started, killed, starved, misconfigured and lied to. Everything happens
+//! on loopback and in temporary folders.
+//!
+//! `AUDITSHIP_TEST_LONG=1` makes outages as long as real ones; `AUDITSHIP_TEST_SEED=n` repeats a run by chance.
+//! `cargo test --test e2e -- --nocapture` shows the figures.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
+
+mod rig;
+
+mod configuration;
+mod kill;
+mod labels;
+mod once;
+mod outage;
+mod refused;
+mod rotation;
+mod stop;
+mod tls;
