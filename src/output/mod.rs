@@ -30,6 +30,25 @@ pub struct Request {
     pub body: Vec<u8>,
 }
 
+/// Room to make requests in; one per thread, so that memory does not depend on how many are under way.
+pub struct Scratch {
+    plain: Vec<u8>,
+    packed: Vec<u8>,
+    snappy: snap::raw::Encoder,
+}
+
+impl Default for Scratch {
+    fn default() -> Self {
+        Scratch { plain: Vec::new(), packed: Vec::new(), snappy: snap::raw::Encoder::new() }
+    }
+}
+
+impl std::fmt::Debug for Scratch {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Scratch").field("plain", &self.plain.len()).finish_non_exhaustive()
+    }
+}
+
 impl Output {
     /// The longest line that the destination takes, in bytes; a longer one travels in parts.
     pub fn line_limit(&self) -> usize {
@@ -59,8 +78,8 @@ impl Output {
         }
     }
 
-    /// A request of the records in `range` of `body`, compressed. `scratch` is room for them uncompressed.
-    pub fn request(&self, head: &StreamHead, body: &Body, range: Range<usize>, scratch: &mut Vec<u8>) -> Request {
+    /// A request of the records in `range` of `body`, compressed.
+    pub fn request(&self, head: &StreamHead, body: &Body, range: Range<usize>, scratch: &mut Scratch) -> Request {
         match self {
             Output::Loki(loki) => loki.request(head, body, range, scratch),
         }

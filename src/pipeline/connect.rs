@@ -4,7 +4,12 @@ use super::{
     plan::{self, Labelling, Plan, wall_clock},
     settings::Settings,
 };
-use crate::{batch::Body, model::LabelSet, output::Verdict, send::Client};
+use crate::{
+    batch::Body,
+    model::LabelSet,
+    output::{Scratch, Verdict},
+    send::Client,
+};
 use std::io;
 
 /// Whether an output accepts what we would send.
@@ -40,7 +45,7 @@ async fn try_output(plan: &Plan, labels: &LabelSet) -> Verdict {
         Err(stall) => return Verdict::Stall(stall),
     };
     let head = plan.output.stream(labels);
-    let request = plan.output.request(&head, &Body::default(), 0..0, &mut Vec::new());
+    let request = plan.output.request(&head, &Body::default(), 0..0, &mut Scratch::default());
     match client.post(request).await {
         Ok(answer) => plan.output.reply(answer.status, &answer.body, answer.retry_after.as_deref(), wall_clock()),
         Err(stall) => Verdict::Stall(stall),

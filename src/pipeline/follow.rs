@@ -202,7 +202,9 @@ impl Follow {
         for change in changes {
             match change {
                 Change::Grew => has_grown = true,
-                Change::HeadGrew(known) => self.store.append([Entry::File(known)]),
+                Change::HeadGrew(known) => {
+                    self.store.append([Entry::File(known)]);
+                }
                 Change::Opened { file, is_remembered } => self.opened(&file, is_remembered),
                 Change::Closed { key } => self.closed(key),
                 Change::Gone { key, name } => {

@@ -3,6 +3,7 @@
 
 use super::{
     alarm,
+    committing::COMMIT,
     files::LaneFile,
     plan::Plan,
     report::{Counts, Left, OutputReport},
@@ -17,7 +18,7 @@ use crate::{
     output::StreamHead,
     send::{Client, Gate, Health, Work},
     state::{Entry, Health as StoredHealth, Store},
-    tail::{Buffer, Life, TailFile},
+    tail::{Buffer, TailFile},
 };
 use std::{
     borrow::Cow,
@@ -30,8 +31,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Cursors are handed to the state this often.
-const COMMIT: Duration = Duration::from_secs(1);
 /// A lane that can do nothing looks around this often all the same.
 const IDLE: Duration = Duration::from_secs(60);
 /// Reading that is held up for longer than this is worth a line in the log.
@@ -111,8 +110,12 @@ pub(super) struct Lane {
     pub(super) ledger: Ledger,
     /// Files whose safe position may have moved since it was last handed to the state.
     pub(super) dirty: HashSet<FileKey>,
-    committed: HashMap<FileKey, u64>,
-    last_commit: Duration,
+    pub(super) committed: HashMap<FileKey, u64>,
+    pub(super) last_commit: Duration,
+    /// What was handed to the state and may not be on disk yet: its number, and how many bytes were settled then.
+    pub(super) committing: VecDeque<(u64, u64)>,
+    /// Settled bytes of which the state on disk knows: what a kill does not send again.
+    pub(super) durable: u64,
 
     pub(super) in_flight: usize,
     pub(super) is_probing: bool,
@@ -166,6 +169,8 @@ impl Lane {
             dirty: HashSet::new(),
             committed: HashMap::new(),
             last_commit: Duration::ZERO,
+            committing: VecDeque::new(),
+            durable: 0,
             in_flight: 0,
             is_probing: false,
             busy: HashSet::new(),
@@ -206,10 +211,7 @@ impl Lane {
                 self.commit();
                 return self.report();
             }
-            if now.saturating_sub(self.last_commit) >= COMMIT {
-                self.last_commit = now;
-                self.commit();
-            }
+            self.commit_when_due(now);
         }
     }
 
@@ -280,7 +282,15 @@ impl Lane {
 
     /// Whether no more may be read: `extra` bytes were read that the ledger does not know of yet.
     pub(super) fn is_full(&self, extra: u64) -> bool {
-        self.batches.pool.is_full() || self.ledger.pending() + extra + MAX_STEP as u64 > self.plan.window
+        // What is settled but not on disk would be sent again too.
+        let undurable = self.settled().saturating_sub(self.durable);
+        let pending = self.ledger.pending() + undurable + extra;
+        self.batches.pool.is_full() || pending + MAX_STEP as u64 > self.plan.window
+    }
+
+    /// Bytes that were read and need nothing more.
+    pub(super) fn settled(&self) -> u64 {
+        self.counts.read_bytes.saturating_sub(self.ledger.pending())
     }
 
     /// The stream of a record with these fields in a file with these values.
@@ -354,7 +364,8 @@ impl Lane {
             _ => None,
         });
         let held = self.held.iter().map(|(until, _)| *until);
-        let commit = (!self.dirty.is_empty()).then_some(self.last_commit + COMMIT);
+        let is_due = !self.dirty.is_empty() || !self.committing.is_empty();
+        let commit = is_due.then_some(self.last_commit + COMMIT);
         let deadlines = due.into_iter().chain(retry).chain(streams).chain(held).chain(commit).chain(self.stop);
         deadlines.fold(now + IDLE, Duration::min).max(now + Duration::from_millis(1))
     }
@@ -398,35 +409,6 @@ impl Lane {
         self.store.append([Entry::Health { output: self.plan.name.clone(), health }]);
     }
 
-    /// Hands the safe positions that moved to the state, which syncs them within a second.
-    fn commit(&mut self) {
-        let mut entries = Vec::new();
-        for key in self.dirty.drain() {
-            let (Some(file), Some(safe)) = (self.files.get(&key), self.ledger.safe(key)) else { continue };
-            if self.committed.insert(key, safe.at) != Some(safe.at) {
-                file.file.set_settled(self.plan.index, safe.at);
-                entries.push(Entry::Cursor { output: self.plan.name.clone(), file: file.file.name(), point: *safe });
-            }
-        }
-        self.store.append(entries);
-        let keys: Vec<FileKey> = self.files.keys().copied().collect();
-        keys.into_iter().for_each(|key| self.let_go_when_done(key));
-    }
-
-    /// Lets go of a file that this output needs nothing of any more.
-    pub(super) fn let_go_when_done(&mut self, key: FileKey) {
-        let Some(file) = self.files.get(&key) else { return };
-        let is_committed = self.ledger.safe(key).is_some_and(|safe| self.committed.get(&key) == Some(&safe.at));
-        let is_read = match file.file.life() {
-            Life::Live => false,
-            Life::Final => file.place.at >= file.file.size() && is_committed,
-            Life::Replaced => true,
-        };
-        if is_read && self.ledger.is_settled(key) && !file.is_queued {
-            file.file.let_go(self.plan.index);
-        }
-    }
-
     fn is_finished(&self, now: Duration) -> bool {
         let is_empty = self.in_flight == 0 && self.batches.sealed.is_empty() && self.batches.oldest().is_none();
         match (self.stop, self.mode) {
@@ -438,8 +420,7 @@ impl Lane {
     }
 
     fn show_progress(&self) {
-        let settled = self.counts.read_bytes.saturating_sub(self.ledger.pending());
-        self.gauge.settled.store(settled, Ordering::Relaxed);
+        self.gauge.settled.store(self.settled(), Ordering::Relaxed);
     }
 
     fn report(&self) -> OutputReport {

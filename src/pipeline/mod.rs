@@ -12,6 +12,7 @@
 //! Channels carry files, sealed batches and verdicts, never lines.
 
 mod alarm;
+mod committing;
 mod connect;
 mod files;
 mod follow;

@@ -8,7 +8,7 @@ use crate::{
     ack::FileKey,
     batch::{Batch, Pool},
     model::Record,
-    output::{Cause, FileHead, Output, Request, Scope, Stall, StreamHead, Verdict},
+    output::{Cause, FileHead, Output, Request, Scope, Scratch, Stall, StreamHead, Verdict},
     send::{Client, Gate, Next, Work},
 };
 use std::{
@@ -296,8 +296,7 @@ async fn attempt(
     range: Range<usize>,
 ) -> (Verdict, u64) {
     thread_local! {
-        /// One scratch buffer per thread of the runtime, for bodies of any batch.
-        static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+        static SCRATCH: RefCell<Scratch> = RefCell::default();
     }
     let request: Request =
         SCRATCH.with_borrow_mut(|scratch| output.request(head, &batch.body, batch.bytes_of(&range), scratch));

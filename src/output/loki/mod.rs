@@ -16,7 +16,11 @@ pub mod encode;
 pub mod generated;
 pub mod reply;
 
-use crate::{batch::Body, model::LabelSet, output::Request};
+use crate::{
+    batch::Body,
+    model::LabelSet,
+    output::{Request, Scratch},
+};
 use std::ops::Range;
 
 /// The path of the push endpoint below the output's URL. Loki also answers on `/api/prom/push`; only this one is
@@ -73,18 +77,23 @@ impl Loki {
         StreamHead { labels: encode::labels(labels), tenant }
     }
 
-    /// A push of the entries that lie in `range` of `body`. `scratch` is room for them uncompressed.
-    pub fn request(&self, head: &StreamHead, body: &Body, range: Range<usize>, scratch: &mut Vec<u8>) -> Request {
-        scratch.clear();
-        scratch.extend(encode::envelope(&head.labels, range.len()));
-        body.copy_to(range, scratch);
-        // Block format; fails only for inputs of 4 GiB and more, and a batch ends near 2 MiB.
-        let compressed = snap::raw::Encoder::new().compress_vec(scratch).unwrap_or_default();
+    /// A push of the entries that lie in `range` of `body`.
+    pub fn request(&self, head: &StreamHead, body: &Body, range: Range<usize>, scratch: &mut Scratch) -> Request {
+        let Scratch { plain, packed, snappy } = scratch;
+        plain.clear();
+        plain.extend(encode::envelope(&head.labels, range.len()));
+        body.copy_to(range, plain);
+        let room = snap::raw::max_compress_len(plain.len());
+        if packed.len() < room {
+            packed.resize(room, 0);
+        }
+        // Block format. There is room, so it cannot fail; and an empty request would be refused, not taken.
+        let len = snappy.compress(plain, packed).unwrap_or(0);
         Request {
             path: PATH,
             content_type: CONTENT_TYPE,
             header: head.tenant.clone().map(|tenant| (TENANT_HEADER, tenant)),
-            body: compressed,
+            body: packed[..len].to_vec(),
         }
     }
 }
