@@ -4,30 +4,38 @@ use super::lane::Lane;
 use crate::{ack::FileKey, state::Entry, tail::Life};
 use std::time::Duration;
 
-/// Cursors are handed to the state this often.
-pub(super) const COMMIT: Duration = Duration::from_secs(1);
+/// Cursors are saved this often …
+const COMMIT: Duration = Duration::from_secs(1);
+/// … and sooner at the start, so that an agent that never lives for long gets on nevertheless.
+const FIRST_COMMIT: Duration = Duration::from_millis(50);
 
 impl Lane {
-    /// Once a second, and earlier when a quarter of the window is settled and not on disk.
+    /// Saves the cursors once a second, and earlier when what is settled but not on disk takes up the window.
     pub(super) fn commit_when_due(&mut self, now: Duration) {
-        while let Some((number, settled)) = self.committing.front().copied() {
-            if !self.store.is_past(number) {
-                break;
-            }
-            self.durable = settled;
-            self.committing.pop_front();
+        let settled = self.settled();
+        let is_in_the_way = self.undurable() > self.plan.window / 16 && self.is_full(0);
+        if now < self.next_commit() && !is_in_the_way {
+            return;
         }
-        let is_much = self.settled().saturating_sub(self.durable) > self.plan.window / 4;
-        if is_much || now.saturating_sub(self.last_commit) >= COMMIT {
-            self.last_commit = now;
-            self.commit();
-            if is_much {
-                self.store.sync();
-            }
+        self.last_commit = now;
+        self.commit();
+        if self.undurable() > 0 {
+            // When the folder cannot be written the alarm is given, and shipping goes on.
+            self.store.sync();
+            self.durable = settled;
         }
     }
 
-    /// Hands the safe positions that moved to the state, which syncs them within a second.
+    pub(super) fn next_commit(&self) -> Duration {
+        self.last_commit + COMMIT.min(FIRST_COMMIT + self.last_commit)
+    }
+
+    /// Bytes that are settled, of which the state on disk does not know.
+    pub(super) fn undurable(&self) -> u64 {
+        self.settled().saturating_sub(self.durable)
+    }
+
+    /// Hands the safe positions that moved to the state, which syncs them within a second if nobody does before.
     pub(super) fn commit(&mut self) {
         let mut entries = Vec::new();
         for key in self.dirty.drain() {
@@ -37,10 +45,7 @@ impl Lane {
                 entries.push(Entry::Cursor { output: self.plan.name.clone(), file: file.file.name(), point: *safe });
             }
         }
-        let number = self.store.append(entries);
-        if self.settled() > self.durable {
-            self.committing.push_back((number, self.settled()));
-        }
+        self.store.append(entries);
         let keys: Vec<FileKey> = self.files.keys().copied().collect();
         keys.into_iter().for_each(|key| self.let_go_when_done(key));
     }

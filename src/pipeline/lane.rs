@@ -3,7 +3,6 @@
 
 use super::{
     alarm,
-    committing::COMMIT,
     files::LaneFile,
     plan::Plan,
     report::{Counts, Left, OutputReport},
@@ -112,8 +111,6 @@ pub(super) struct Lane {
     pub(super) dirty: HashSet<FileKey>,
     pub(super) committed: HashMap<FileKey, u64>,
     pub(super) last_commit: Duration,
-    /// What was handed to the state and may not be on disk yet: its number, and how many bytes were settled then.
-    pub(super) committing: VecDeque<(u64, u64)>,
     /// Settled bytes of which the state on disk knows: what a kill does not send again.
     pub(super) durable: u64,
 
@@ -169,7 +166,6 @@ impl Lane {
             dirty: HashSet::new(),
             committed: HashMap::new(),
             last_commit: Duration::ZERO,
-            committing: VecDeque::new(),
             durable: 0,
             in_flight: 0,
             is_probing: false,
@@ -196,6 +192,7 @@ impl Lane {
             let wait = if is_busy { Duration::ZERO } else { self.next_deadline(now).saturating_sub(now) };
             self.take_events(wait);
             let now = self.now();
+            self.commit_when_due(now);
             self.seal_due(now);
             self.dispatch(now);
             self.note_pause(now);
@@ -211,7 +208,6 @@ impl Lane {
                 self.commit();
                 return self.report();
             }
-            self.commit_when_due(now);
         }
     }
 
@@ -282,9 +278,8 @@ impl Lane {
 
     /// Whether no more may be read: `extra` bytes were read that the ledger does not know of yet.
     pub(super) fn is_full(&self, extra: u64) -> bool {
-        // What is settled but not on disk would be sent again too.
-        let undurable = self.settled().saturating_sub(self.durable);
-        let pending = self.ledger.pending() + undurable + extra;
+        // What is settled but not on disk would be sent again by a kill too.
+        let pending = self.ledger.pending() + self.undurable() + extra;
         self.batches.pool.is_full() || pending + MAX_STEP as u64 > self.plan.window
     }
 
@@ -364,8 +359,7 @@ impl Lane {
             _ => None,
         });
         let held = self.held.iter().map(|(until, _)| *until);
-        let is_due = !self.dirty.is_empty() || !self.committing.is_empty();
-        let commit = is_due.then_some(self.last_commit + COMMIT);
+        let commit = (!self.dirty.is_empty() || self.undurable() > 0).then_some(self.next_commit());
         let deadlines = due.into_iter().chain(retry).chain(streams).chain(held).chain(commit).chain(self.stop);
         deadlines.fold(now + IDLE, Duration::min).max(now + Duration::from_millis(1))
     }

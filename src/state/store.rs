@@ -76,10 +76,6 @@ struct Inner {
     log: Option<Log>,
     /// Changes that are not on disk yet; they are in `memory` already. Not kept while there is no log.
     unsynced: Vec<Entry>,
-    /// Changes taken.
-    appended: u64,
-    /// Of those, written, or tried to.
-    settled: u64,
     /// Whether the last sync failed: alarmed once, and once more when it works again.
     is_failing: bool,
 }
@@ -101,8 +97,7 @@ impl Store {
         result.map_err(|source| OpenError::Make { path: folder.to_owned(), source })?;
         let lock = take_lock(folder)?;
         let (memory, generation) = load(folder)?;
-        let inner =
-            Inner { memory, generation, log: None, unsynced: Vec::new(), appended: 0, settled: 0, is_failing: false };
+        let inner = Inner { memory, generation, log: None, unsynced: Vec::new(), is_failing: false };
         Ok(Store { folder: folder.to_owned(), inner: Mutex::new(inner), _lock: lock })
     }
 
@@ -111,23 +106,15 @@ impl Store {
         self.lock().memory.clone()
     }
 
-    /// Takes changes into the state. They are on disk after the next [`Store::sync`]. Returns a number for
-    /// [`Store::is_past`].
-    pub fn append(&self, entries: impl IntoIterator<Item = Entry>) -> u64 {
+    /// Takes changes into the state. They are on disk after the next [`Store::sync`].
+    pub fn append(&self, entries: impl IntoIterator<Item = Entry>) {
         let mut inner = self.lock();
         for entry in entries {
-            inner.appended += 1;
             inner.memory.apply(&entry);
             if inner.log.is_some() {
                 inner.unsynced.push(entry);
             }
         }
-        inner.appended
-    }
-
-    /// Whether the changes up to this number are on disk, or could not be written, which has been alarmed.
-    pub fn is_past(&self, number: u64) -> bool {
-        self.lock().settled >= number
     }
 
     /// Writes and syncs all changes taken so far; costs nothing when there are none. When it fails, the changes are
@@ -137,9 +124,7 @@ impl Store {
         if inner.unsynced.is_empty() && inner.log.is_some() {
             return true;
         }
-        let result = inner.write(&self.folder);
-        inner.settled = inner.appended;
-        match result {
+        match inner.write(&self.folder) {
             Ok(()) => {
                 if inner.is_failing {
                     inner.is_failing = false;
