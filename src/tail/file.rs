@@ -4,11 +4,13 @@ use crate::{
     ack::FileKey,
     model::{FileName, Identity, Known, Mark, Nanos},
 };
+use rustix::fs::OFlags;
 use sha2::{Digest as _, Sha256};
 use std::{
-    fs::{File, Metadata},
+    fs::{File, Metadata, OpenOptions},
     io,
-    os::unix::fs::{FileExt as _, MetadataExt as _},
+    os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _},
+    path::Path,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU8, AtomicU64, Ordering},
@@ -180,6 +182,18 @@ impl TailFile {
     /// Fills `buffer` from `offset`; less than all of it only at the end of the file.
     pub(super) fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
         read_at(&self.file, buffer, offset)
+    }
+}
+
+/// Opens a regular file for reading. What a scan saw may be something else by now: opening a pipe would wait for its
+/// writer.
+pub(super) fn open(path: &Path) -> io::Result<File> {
+    // The bits are the same whatever the sign.
+    let flags = OFlags::NONBLOCK.bits() as i32;
+    let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
+    match file.metadata()?.is_file() {
+        true => Ok(file),
+        false => Err(io::Error::other("is not a regular file any more")),
     }
 }
 

@@ -200,7 +200,7 @@ impl Registry {
     }
 
     fn open(&mut self, sighting: &Sighting, now: Clock, changes: &mut Vec<Change>) {
-        let result = File::open(&sighting.path).and_then(|file| {
+        let result = file::open(&sighting.path).and_then(|file| {
             let content = Content::look(Arc::new(file))?;
             let (known, is_remembered) = self.recognise(&content, sighting, now)?;
             Ok((content, known, is_remembered))

@@ -120,6 +120,18 @@ fn a_file_is_followed_from_its_first_byte_through_a_rename() {
 }
 
 #[test]
+fn a_pipe_in_the_place_of_a_file_does_not_stop_the_scan() {
+    let mut rig = Rig::new();
+    rig.append("a.log", "x");
+    let pattern = Pattern::new(rig.path("*.log").to_str().unwrap()).unwrap();
+    let found = scan(&[Search { include: vec![pattern], exclude: vec![] }]).files;
+    fs::remove_file(rig.path("a.log")).unwrap();
+    let mode = rustix::fs::Mode::RUSR;
+    rustix::fs::mknodat(rustix::fs::CWD, rig.path("a.log"), rustix::fs::FileType::Fifo, mode, 0).unwrap();
+    assert!(matches!(rig.registry.look(found, rig.clock())[..], [Change::Unreadable { .. }]));
+}
+
+#[test]
 fn a_deleted_file_is_read_to_its_end() {
     let mut rig = Rig::new();
     rig.append("a.log", "one\n");
