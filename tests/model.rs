@@ -272,7 +272,7 @@ impl Agent {
                 }
                 Change::HeadGrew(known) => drop(state.known.insert(known.origin.name, known)),
                 Change::Closed { key } | Change::Gone { key, .. } => drop(self.files.remove(&key)),
-                Change::Grew => {}
+                Change::Grew | Change::Forgotten(_) => {}
                 Change::Unreadable { path, error } => panic!("{}: {error}", path.display()),
             }
         }

@@ -9,13 +9,13 @@ use super::{
 use crate::{
     ack::FileKey,
     discover::{Hint, Hints, Pattern, PatternError, Search, scan},
-    model::{Chain, FileName, Mark, Point},
+    model::{Chain, Mark, Point},
     state::{Entry, Store},
     tail::{Change, Clock, Registry, Remembered, TailFile},
 };
 use rustix::time::{ClockId, clock_gettime};
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    collections::{BTreeSet, HashMap, HashSet},
     io,
     path::PathBuf,
     sync::{
@@ -60,8 +60,6 @@ pub(super) struct Follow {
     registry: Registry,
     targets: Vec<Target>,
     store: Arc<Store>,
-    /// By output: where it was when the agent last stopped.
-    cursors: BTreeMap<String, BTreeMap<FileName, Point>>,
     /// Source and output whose files have been listed once.
     listed: BTreeSet<(String, String)>,
     interval: Duration,
@@ -113,7 +111,6 @@ impl Follow {
             registry,
             targets,
             store,
-            cursors: memory.cursors,
             listed,
             interval,
             hints,
@@ -218,6 +215,7 @@ impl Follow {
                 }
                 Change::Opened { file, is_remembered } => self.opened(&file, is_remembered),
                 Change::Closed { key } => self.closed(key),
+                Change::Forgotten(name) => self.store.append([Entry::Gone(name)]),
                 Change::Gone { key, name } => {
                     self.store.append([Entry::Gone(name)]);
                     self.closed(key);
@@ -240,9 +238,9 @@ impl Follow {
                 file.let_go(index);
                 continue;
             }
-            let cursor = self.cursors.get(&target.name).and_then(|cursors| cursors.get(&file.name()));
-            let point = match cursor {
-                Some(point) => *point,
+            // As of now: it may have been followed before in this run.
+            let point = match self.store.point(&target.name, file.name()) {
+                Some(point) => point,
                 None => self.first_point(file, target),
             };
             // A lane that has ended wants no more files.

@@ -5,6 +5,7 @@ use super::{
     log::{self, Ending, Reading},
     memory::Memory,
 };
+use crate::model::{FileName, Point};
 use std::{
     fs::{self, DirBuilder, File, OpenOptions, TryLockError},
     io::{self, Write as _},
@@ -110,6 +111,11 @@ impl Store {
     /// A copy of the state as of now.
     pub fn memory(&self) -> Memory {
         self.lock().memory.clone()
+    }
+
+    /// How far an output has got in a file.
+    pub fn point(&self, output: &str, file: FileName) -> Option<Point> {
+        self.lock().memory.cursors.get(output)?.get(&file).copied()
     }
 
     /// Takes changes into the state. They are on disk after the next [`Store::sync`].

@@ -5,7 +5,8 @@
 //! written anew: new content, a new name, generation + 1. It works from byte 1 and never decides on equal heads alone.
 //!
 //! **Rotations that are followed**
-//! - rename and create: the descriptor stays open until every output is past the end;
+//! - rename and create: the descriptor stays open until every output is past the end, and longer, because a program
+//!   may go on writing to its renamed file (the 256 that changed last stay, as long as there are descriptors);
 //! - the renamed file matched by the glob again: same inode, same file;
 //! - delete: likewise through the descriptor;
 //! - truncate in place, also grown beyond the old length before the next look;

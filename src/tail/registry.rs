@@ -8,10 +8,12 @@ use crate::{
     ack::FileKey,
     model::{FileName, Identity, Known, Mark, Nanos, Origin, Point, Sighting},
 };
+use rustix::io::Errno;
 use std::{
     collections::{HashMap, HashSet},
-    fs::File,
+    fs::{self, File},
     io,
+    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -19,6 +21,11 @@ use std::{
 
 /// A file that has a successor, or was deleted, is at its end after it was still for this long.
 const STILL: Duration = Duration::from_secs(30);
+/// So many renamed files that are read to their end stay open: a program that does not notice the rename goes on
+/// writing to its file, perhaps much later.
+const KEPT: usize = 256;
+/// So many contents that no scan names are remembered.
+const REMEMBERED: usize = 4096;
 
 /// Now, on both clocks.
 #[derive(Clone, Copy, Debug)]
@@ -57,6 +64,8 @@ pub enum Change {
         /// Its name.
         name: FileName,
     },
+    /// A content that no scan names was dropped to make room; every output was done with it, or it is long gone.
+    Forgotten(FileName),
     /// The file grew or changed.
     Grew,
     /// The renamed file is read to its end and no scan names it; its place is remembered.
@@ -85,6 +94,10 @@ pub struct Registry {
     by_path: HashMap<PathBuf, Place>,
     /// Truncated contents that some output has not settled yet.
     replaced: Vec<Arc<TailFile>>,
+    /// Truncated contents in whose place nothing could be opened yet: no reader says so twice.
+    unreplaced: Vec<FileKey>,
+    /// There were no descriptors left at the last scan.
+    is_short: bool,
     next_key: FileKey,
     nonce: Box<dyn FnMut() -> u64 + Send>,
 }
@@ -135,6 +148,8 @@ impl Registry {
             followed: HashMap::new(),
             by_path: HashMap::new(),
             replaced: Vec::new(),
+            unreplaced: Vec::new(),
+            is_short: false,
             next_key: 0,
             nonce,
         }
@@ -148,6 +163,10 @@ impl Registry {
     /// Takes in one complete scan.
     pub fn look(&mut self, mut sightings: Vec<Sighting>, now: Clock) -> Vec<Change> {
         let mut changes = Vec::new();
+        self.is_short = false;
+        for key in std::mem::take(&mut self.unreplaced) {
+            self.replace(key, now, &mut changes);
+        }
         // The oldest first, so that a backlog is delivered in the order in which it was written.
         sightings.sort_by(|a, b| a.changed.cmp(&b.changed).then_with(|| a.path.cmp(&b.path)));
         let by_path: HashMap<&Path, Place> = sightings.iter().map(|s| (s.path.as_path(), place(s))).collect();
@@ -157,6 +176,9 @@ impl Registry {
                 Some(followed) => {
                     followed.note(sighting.size, sighting.changed, now, &mut changes);
                     if followed.path != sighting.path {
+                        if self.by_path.get(&followed.path) == Some(&place(sighting)) {
+                            self.by_path.remove(&followed.path);
+                        }
                         followed.path.clone_from(&sighting.path);
                         self.by_path.insert(sighting.path.clone(), place(sighting));
                     }
@@ -195,7 +217,10 @@ impl Registry {
                 self.replaced.push(old);
                 changes.push(self.follow(known, false, content, path, source, now));
             }
-            Err(error) => changes.push(Change::Unreadable { path, error }),
+            Err(error) => {
+                self.unreplaced.push(key);
+                changes.push(Change::Unreadable { path, error });
+            }
         }
     }
 
@@ -215,7 +240,10 @@ impl Registry {
             }
             // Renamed or deleted since the scan: the next one knows.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => changes.push(Change::Unreadable { path: sighting.path.clone(), error }),
+            Err(error) => {
+                self.is_short |= Errno::from_io_error(&error) == Some(Errno::MFILE);
+                changes.push(Change::Unreadable { path: sighting.path.clone(), error });
+            }
         }
     }
 
@@ -242,8 +270,9 @@ impl Registry {
     fn recognise(&mut self, content: &Content, sighting: &Sighting, now: Clock) -> io::Result<(Known, bool)> {
         let (mut generation, mut nonce) = (0, None);
         if let Some(index) = self.candidate(content) {
+            let holds_all = content.holds_all(&self.remembered[index])?;
             let remembered = self.remembered.swap_remove(index);
-            if content.holds_all(&remembered)? {
+            if holds_all {
                 // The device number can have changed; the name stays.
                 return Ok((Known { identity: content.identity, ..remembered.known }, true));
             }
@@ -306,12 +335,14 @@ impl Registry {
     /// What became of the files, with what the scan saw.
     fn age(&mut self, seen: &HashSet<Place>, by_path: &HashMap<&Path, Place>, now: Clock, changes: &mut Vec<Change>) {
         let mut finished = Vec::new();
+        let mut kept = Vec::new();
         for (place, followed) in &mut self.followed {
-            let is_seen = seen.contains(place);
+            let mut is_seen = seen.contains(place);
             let mut is_deleted = false;
             if !is_seen && let Ok(metadata) = followed.file.metadata() {
                 followed.note(metadata.len(), file::changed(&metadata), now, changes);
-                is_deleted = std::os::unix::fs::MetadataExt::nlink(&metadata) == 0;
+                is_deleted = metadata.nlink() == 0;
+                is_seen = !is_deleted && may_be_at(&followed.path, *place);
             }
             followed.grow_head(changes);
             let origin = Path::new(&followed.file.known.origin.path);
@@ -324,18 +355,37 @@ impl Registry {
                     changes.push(Change::Grew);
                 }
                 if !is_seen && followed.file.is_let_go() {
-                    finished.push((*place, is_deleted));
+                    match is_deleted {
+                        true => finished.push((*place, true)),
+                        false => kept.push((followed.still_since, *place)),
+                    }
                 }
             }
         }
+        // The longest still go first.
+        kept.sort_unstable();
+        let extra = kept.len().saturating_sub(if self.is_short { 0 } else { KEPT });
+        finished.extend(kept.into_iter().take(extra).map(|(_, place)| (place, false)));
         for (place, is_deleted) in finished {
             if let Some(followed) = self.followed.remove(&place) {
                 if self.by_path.get(&followed.path) == Some(&place) {
                     self.by_path.remove(&followed.path);
                 }
                 let (key, name) = (followed.file.key, followed.file.name());
-                changes.push(if is_deleted { Change::Gone { key, name } } else { Change::Closed { key } });
+                if is_deleted {
+                    changes.push(Change::Gone { key, name });
+                } else {
+                    // It is the same file when a scan names it again; the cursors' marks are checked by their readers.
+                    let known = Known { head: followed.file.head(), ..followed.file.known.clone() };
+                    self.remembered.push(Remembered { known, points: Vec::new() });
+                    changes.push(Change::Closed { key });
+                }
             }
+        }
+        while self.remembered.len() > REMEMBERED {
+            let seen = |(_, remembered): &(usize, &Remembered)| remembered.known.origin.first_seen;
+            let Some((oldest, _)) = self.remembered.iter().enumerate().min_by_key(seen) else { break };
+            changes.push(Change::Forgotten(self.remembered.swap_remove(oldest).known.origin.name));
         }
         self.replaced.retain(|file| {
             let is_gone = file.is_let_go();
@@ -344,6 +394,14 @@ impl Registry {
             }
             !is_gone
         });
+    }
+}
+
+/// Whether a file that a scan did not name is at `path` all the same, or may be: its folder could not be listed.
+fn may_be_at(path: &Path, place: Place) -> bool {
+    match fs::metadata(path) {
+        Ok(metadata) => (metadata.dev(), metadata.ino()) == place,
+        Err(error) => !matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory),
     }
 }
 

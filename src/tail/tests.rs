@@ -104,7 +104,7 @@ fn a_file_is_followed_from_its_first_byte_through_a_rename() {
     assert_eq!(rig.read(&a, &mut point).as_deref(), Some("z"));
     assert_eq!(rig.read(&successor, &mut start(&successor)).as_deref(), Some("y"));
 
-    // Not seen any more, with a successor, still for 30 s: final; closed once the output lets go.
+    // Not seen any more, with a successor, still for 30 s: final.
     assert_eq!(a.life(), Life::Live);
     rig.uptime = 40;
     rig.look();
@@ -115,8 +115,54 @@ fn a_file_is_followed_from_its_first_byte_through_a_rename() {
     assert_eq!(rig.read(&a, &mut point).as_deref(), Some("late"));
     rig.uptime = 80;
     assert!(!rig.look().iter().any(|change| matches!(change, Change::Closed { .. })));
+    // A program that has not noticed the rename writes when it has something to write.
     a.let_go(0);
-    assert!(rig.look().iter().any(|change| matches!(change, Change::Closed { key } if *key == a.key)));
+    rig.look();
+    rig.uptime = 80_000;
+    rig.look();
+    rig.append("a.log.1", "much later");
+    assert!(rig.look().iter().any(|change| matches!(change, Change::Grew)));
+    assert_eq!((a.life(), rig.read(&a, &mut point).as_deref()), (Life::Live, Some("much later")));
+}
+
+#[test]
+fn only_the_renamed_files_that_were_still_the_longest_are_closed() {
+    let mut rig = Rig::new();
+    let mut files = Vec::new();
+    for nth in 0..258 {
+        let name = format!("{nth}.log");
+        rig.append(&name, "x");
+        rig.uptime += 1;
+        files.push(rig.open_one().0);
+        fs::rename(rig.path(&name), rig.path(&format!("{nth}.old"))).unwrap();
+    }
+    files.iter().for_each(|file| file.let_go(0));
+    rig.uptime += 40;
+    let closed = |changes: Vec<Change>| -> Vec<u32> {
+        let key = |change| match change {
+            Change::Closed { key } => Some(key),
+            _ => None,
+        };
+        changes.into_iter().filter_map(key).collect()
+    };
+    assert_eq!(closed(rig.look()), [files[0].key, files[1].key]);
+    assert!(closed(rig.look()).is_empty());
+    // Named by a scan again, it is the file that it was.
+    fs::rename(rig.path("0.old"), rig.path("back.log")).unwrap();
+    let (again, is_remembered) = rig.open_one();
+    assert!(is_remembered);
+    assert_eq!(again.known, files[0].known);
+}
+
+#[test]
+fn a_folder_that_cannot_be_listed_ends_no_file() {
+    let mut rig = Rig::new();
+    rig.append("a.log", "a line without its newl");
+    let (a, _) = rig.open_one();
+    rig.uptime = 40;
+    a.let_go(0);
+    assert!(rig.registry.look(Vec::new(), rig.clock()).is_empty());
+    assert_eq!(a.life(), Life::Live);
 }
 
 #[test]
@@ -129,6 +175,22 @@ fn a_pipe_in_the_place_of_a_file_does_not_stop_the_scan() {
     let mode = rustix::fs::Mode::RUSR;
     rustix::fs::mknodat(rustix::fs::CWD, rig.path("a.log"), rustix::fs::FileType::Fifo, mode, 0).unwrap();
     assert!(matches!(rig.registry.look(found, rig.clock())[..], [Change::Unreadable { .. }]));
+}
+
+#[test]
+fn contents_that_are_never_seen_again_are_forgotten_the_oldest_first() {
+    let mut rig = Rig::new();
+    rig.append("a.log", "x");
+    let (a, _) = rig.open_one();
+    let unseen = |nth: u64| {
+        let mut known = a.known.clone();
+        known.origin.name = crate::model::FileName(nth);
+        known.origin.first_seen = Nanos(nth as i64);
+        known.identity.inode = u64::MAX - nth;
+        Remembered { known, points: vec![] }
+    };
+    let mut rig = Rig::with(tempfile::tempdir().unwrap(), (0..4097).rev().map(unseen).collect());
+    assert!(matches!(rig.look()[..], [Change::Forgotten(crate::model::FileName(0))]));
 }
 
 #[test]
