@@ -3,7 +3,7 @@
 
 use super::{
     alarm,
-    files::{LaneFile, OpenLine, Place},
+    files::{LaneFile, OpenLine},
     lane::{Lane, Mode},
 };
 use crate::{
@@ -189,7 +189,8 @@ impl Lane {
         }
         place.seq += 1;
         place.chain = place.chain.next(&leaf);
-        place.time = Some(time);
+        // The line's own, not its part's: read again from the line's start, this is where its time comes from.
+        place.time = Some(place.open.filter(|_| framed.part.is_some()).map_or(time, |line| line.time));
         self.counts.note(&record);
         self.note_twin(stream, time, &leaf);
         self.batches.put(stream, &self.plan.output, &record, &file.head);
@@ -230,7 +231,7 @@ impl Lane {
         let salt = file.file.name().0.wrapping_add(framed.offset);
         let time = match parsed.time {
             Some(stamp) => stamp.filled(salt),
-            None => fallback(place, file.file.known.origin.first_seen).filled(salt),
+            None => fallback(place.time.unwrap_or(file.file.known.origin.first_seen)).filled(salt),
         };
         let stream = self.stream_of(&parsed.fields, &file.labels);
         if framed.part.is_none() {
@@ -244,13 +245,34 @@ impl Lane {
     }
 }
 
-/// The time of a record that has none: the previous record's, else the file's first sight.
-fn fallback(place: &Place, first_seen: Nanos) -> Stamp {
-    let base = place.time.unwrap_or(first_seen).0;
-    Stamp { time: Nanos(base - base.rem_euclid(Nanos::MILLI)), unit: Nanos::MILLI }
+/// The time of a record that has none, from the previous record's, else the file's first sight. The fallback of a time
+/// that was filled is the fallback of the time before it.
+fn fallback(before: Nanos) -> Stamp {
+    let time = Nanos(before.0.saturating_sub(before.0.rem_euclid(Nanos::MILLI)));
+    Stamp { time, unit: Nanos::MILLI }
 }
 
 /// Whether `rest` is the last line of a file that will not grow any more.
 fn ends_here(file: &LaneFile, rest: &[u8]) -> bool {
     file.file.life() == Life::Final && file.place.at + rest.len() as u64 == file.file.size()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_that_is_missing_comes_from_the_one_before() {
+        fn check(before: i64, expect: i64) {
+            let stamp = fallback(Nanos(before));
+            assert_eq!(stamp.time, Nanos(expect));
+            for salt in [0, 1, 999_999] {
+                assert_eq!(fallback(stamp.filled(salt)), stamp);
+            }
+        }
+        check(5_999_999, 5_000_000);
+        check(-1, -1_000_000);
+        // The earliest time that a line can have.
+        assert_eq!(fallback(Nanos(i64::MIN)).time, Nanos(i64::MIN));
+    }
 }
