@@ -200,7 +200,8 @@ impl Follow {
     }
 
     fn is_wanted(&self, path: &std::path::Path) -> bool {
-        self.searches.iter().any(|search| search.include.iter().any(|pattern| pattern.is_match(path)))
+        let is_match = |patterns: &[Pattern]| patterns.iter().any(|pattern| pattern.is_match(path));
+        self.searches.iter().any(|search| is_match(&search.include) && !is_match(&search.exclude))
     }
 
     /// Returns what cannot be opened.
