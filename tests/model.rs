@@ -273,6 +273,10 @@ impl Agent {
                 Change::HeadGrew(known) => drop(state.known.insert(known.origin.name, known)),
                 Change::Closed { key } | Change::Gone { key, .. } => drop(self.files.remove(&key)),
                 Change::Grew | Change::Forgotten(_) => {}
+                Change::Destroyed(known) => {
+                    state.known.remove(&known.origin.name);
+                    state.points.remove(&known.origin.name);
+                }
                 Change::Unreadable { path, error } => panic!("{}: {error}", path.display()),
             }
         }

@@ -1,7 +1,7 @@
 //! The pipeline's notable events, one function each: what the log says, and what the operator can do.
 
 use crate::{
-    model::LabelSet,
+    model::{LabelSet, Origin},
     output::{Cause, Described},
     send::Change,
     tail::TailFile,
@@ -101,6 +101,15 @@ pub(super) fn truncated(output: &str, file: &TailFile, unread: u64) {
              not by copytruncate"
         );
     }
+}
+
+/// Content was destroyed while nobody looked.
+pub(super) fn destroyed(origin: &Origin) {
+    tracing::warn!(
+        path = origin.path, name = %origin.name,
+        "the file was truncated or written anew while the agent was stopped: what it held beyond the last position is \
+         lost, and nobody can say how much that is; what it holds now is read from its start"
+    );
 }
 
 /// A file cannot be read.

@@ -216,6 +216,10 @@ impl Follow {
                 }
                 Change::Opened { file, is_remembered } => self.opened(&file, is_remembered),
                 Change::Closed { key } => self.closed(key),
+                Change::Destroyed(known) => {
+                    alarm::destroyed(&known.origin);
+                    self.store.append([Entry::Gone(known.origin.name)]);
+                }
                 Change::Forgotten(name) => self.store.append([Entry::Gone(name)]),
                 Change::Gone { key, name } => {
                     self.store.append([Entry::Gone(name)]);

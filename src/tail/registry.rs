@@ -66,6 +66,9 @@ pub enum Change {
     },
     /// A content that no scan names was dropped to make room; every output was done with it, or it is long gone.
     Forgotten(FileName),
+    /// A remembered content was not in its file any more when that was opened: it was truncated away, or deleted and
+    /// its inode used again, while nobody looked. Comes after what is there now was opened.
+    Destroyed(Known),
     /// The file grew or changed.
     Grew,
     /// The renamed file is read to its end and no scan names it; its place is remembered.
@@ -126,6 +129,14 @@ struct Content {
     changed: i64,
     /// Up to the first 4 KiB.
     head: Vec<u8>,
+}
+
+/// What a file turned out to be.
+struct Recognised {
+    known: Known,
+    is_remembered: bool,
+    /// What was remembered of it instead.
+    destroyed: Option<Known>,
 }
 
 impl Registry {
@@ -227,16 +238,17 @@ impl Registry {
     fn open(&mut self, sighting: &Sighting, now: Clock, changes: &mut Vec<Change>) {
         let result = file::open(&sighting.path).and_then(|file| {
             let content = Content::look(Arc::new(file))?;
-            let (known, is_remembered) = self.recognise(&content, sighting, now)?;
-            Ok((content, known, is_remembered))
+            let recognised = self.recognise(&content, sighting, now)?;
+            Ok((content, recognised))
         });
         match result {
-            Ok((content, known, is_remembered)) => {
+            Ok((content, Recognised { known, is_remembered, destroyed })) => {
                 // Renamed since the scan: what the path leads to now may be followed already.
                 if !self.followed.contains_key(&(content.identity.device, content.identity.inode)) {
                     let path = sighting.path.clone();
                     changes.push(self.follow(known, is_remembered, content, path, sighting.source, now));
                 }
+                changes.extend(destroyed.map(Change::Destroyed));
             }
             // Renamed or deleted since the scan: the next one knows.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -267,21 +279,25 @@ impl Registry {
     }
 
     /// Is this a file I know? Otherwise what to call it.
-    fn recognise(&mut self, content: &Content, sighting: &Sighting, now: Clock) -> io::Result<(Known, bool)> {
-        let (mut generation, mut nonce) = (0, None);
+    fn recognise(&mut self, content: &Content, sighting: &Sighting, now: Clock) -> io::Result<Recognised> {
+        let mut destroyed = None;
         if let Some(index) = self.candidate(content) {
             let holds_all = content.holds_all(&self.remembered[index])?;
-            let remembered = self.remembered.swap_remove(index);
+            let remembered = self.remembered.swap_remove(index).known;
             if holds_all {
                 // The device number can have changed; the name stays.
-                return Ok((Known { identity: content.identity, ..remembered.known }, true));
+                let known = Known { identity: content.identity, ..remembered };
+                return Ok(Recognised { known, is_remembered: true, destroyed });
             }
-            // Truncated while nobody looked: new content in a known file.
-            generation = remembered.known.generation.saturating_add(1);
-            nonce = Some(remembered.known.nonce);
+            destroyed = Some(remembered);
         }
-        let nonce = nonce.unwrap_or_else(|| (self.nonce)());
-        Ok((self.christen(generation, nonce, content, &sighting.path, sighting.source, now), false))
+        let (generation, nonce) = match &destroyed {
+            // New content in a known file.
+            Some(known) => (known.generation.saturating_add(1), known.nonce),
+            None => (0, (self.nonce)()),
+        };
+        let known = self.christen(generation, nonce, content, &sighting.path, sighting.source, now);
+        Ok(Recognised { known, is_remembered: false, destroyed })
     }
 
     fn christen(
