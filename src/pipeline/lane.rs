@@ -30,8 +30,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Cursors are handed to the state this often.
+/// Cursors are saved this often …
 const COMMIT: Duration = Duration::from_secs(1);
+/// … and sooner at the start, so that an agent that does not live for long gets on nevertheless.
+const FIRST_COMMIT: Duration = Duration::from_millis(50);
 /// A lane that can do nothing looks around this often all the same.
 const IDLE: Duration = Duration::from_secs(60);
 /// Reading that is held up for longer than this is worth a line in the log.
@@ -113,6 +115,10 @@ pub(super) struct Lane {
     pub(super) dirty: HashSet<FileKey>,
     committed: HashMap<FileKey, u64>,
     last_commit: Duration,
+    /// Bytes that were settled when the cursors were last saved …
+    saved: u64,
+    /// … and since then: a crash would send them again, so they count towards the window.
+    unsaved: u64,
 
     pub(super) in_flight: usize,
     pub(super) is_probing: bool,
@@ -166,6 +172,8 @@ impl Lane {
             dirty: HashSet::new(),
             committed: HashMap::new(),
             last_commit: Duration::ZERO,
+            saved: 0,
+            unsaved: 0,
             in_flight: 0,
             is_probing: false,
             busy: HashSet::new(),
@@ -191,6 +199,7 @@ impl Lane {
             let wait = if is_busy { Duration::ZERO } else { self.next_deadline(now).saturating_sub(now) };
             self.take_events(wait);
             let now = self.now();
+            self.save_due(now);
             self.seal_due(now);
             self.dispatch(now);
             self.note_pause(now);
@@ -206,11 +215,31 @@ impl Lane {
                 self.commit();
                 return self.report();
             }
-            if now.saturating_sub(self.last_commit) >= COMMIT {
-                self.last_commit = now;
-                self.commit();
-            }
         }
+    }
+
+    fn save_due(&mut self, now: Duration) {
+        let settled = self.settled_bytes();
+        self.unsaved = settled.saturating_sub(self.saved);
+        let is_in_the_way = self.unsaved > self.plan.window / 16 && self.is_full(0);
+        if now < self.next_commit() && !is_in_the_way {
+            return;
+        }
+        self.last_commit = now;
+        self.commit();
+        if self.unsaved > 0 {
+            // While the folder cannot be written the alarm is given, and shipping goes on.
+            self.store.sync();
+            (self.saved, self.unsaved) = (settled, 0);
+        }
+    }
+
+    fn next_commit(&self) -> Duration {
+        self.last_commit + COMMIT.min(FIRST_COMMIT + self.last_commit)
+    }
+
+    fn settled_bytes(&self) -> u64 {
+        self.counts.read_bytes.saturating_sub(self.ledger.pending())
     }
 
     fn now(&self) -> Duration {
@@ -280,7 +309,8 @@ impl Lane {
 
     /// Whether no more may be read: `extra` bytes were read that the ledger does not know of yet.
     pub(super) fn is_full(&self, extra: u64) -> bool {
-        self.batches.pool.is_full() || self.ledger.pending() + extra + MAX_STEP as u64 > self.plan.window
+        self.batches.pool.is_full()
+            || self.ledger.pending() + self.unsaved + extra + MAX_STEP as u64 > self.plan.window
     }
 
     /// The stream of a record with these fields in a file with these values.
@@ -354,7 +384,7 @@ impl Lane {
             _ => None,
         });
         let held = self.held.iter().map(|(until, _)| *until);
-        let commit = (!self.dirty.is_empty()).then_some(self.last_commit + COMMIT);
+        let commit = (!self.dirty.is_empty() || self.unsaved > 0).then_some(self.next_commit());
         let deadlines = due.into_iter().chain(retry).chain(streams).chain(held).chain(commit).chain(self.stop);
         deadlines.fold(now + IDLE, Duration::min).max(now + Duration::from_millis(1))
     }
@@ -398,7 +428,7 @@ impl Lane {
         self.store.append([Entry::Health { output: self.plan.name.clone(), health }]);
     }
 
-    /// Hands the safe positions that moved to the state, which syncs them within a second.
+    /// Hands the safe positions that moved to the state, which syncs them within a second if nobody does before.
     fn commit(&mut self) {
         let mut entries = Vec::new();
         for key in self.dirty.drain() {
@@ -438,8 +468,7 @@ impl Lane {
     }
 
     fn show_progress(&self) {
-        let settled = self.counts.read_bytes.saturating_sub(self.ledger.pending());
-        self.gauge.settled.store(settled, Ordering::Relaxed);
+        self.gauge.settled.store(self.settled_bytes(), Ordering::Relaxed);
     }
 
     fn report(&self) -> OutputReport {
