@@ -95,6 +95,17 @@ impl Follow {
         let registry = Registry::new(machine, host, names.clone(), targets.len(), remembered.collect(), nonce);
         let overflow = Arc::new(AtomicBool::new(false));
         let hints = hints_to.and_then(|sender| watch(sender, Arc::clone(&overflow)));
+        let mut listed = memory.sources;
+        if store.is_damaged() {
+            // What is missing may have been read before: its end now is not the end of first sight.
+            let pairs =
+                targets.iter().flat_map(|target| names.iter().map(|name| (name.clone(), target.name.clone())));
+            for (source, output) in pairs {
+                if listed.insert((source.clone(), output.clone())) {
+                    store.append([Entry::Source { source, output }]);
+                }
+            }
+        }
         Ok(Follow {
             searches: sources.iter().map(search).collect::<Result<_, _>>()?,
             start_at: sources.iter().map(|source| source.start_at).collect(),
@@ -103,7 +114,7 @@ impl Follow {
             targets,
             store,
             cursors: memory.cursors,
-            listed: memory.sources,
+            listed,
             interval,
             hints,
             said: HashSet::new(),
@@ -303,3 +314,6 @@ fn watch(sender: SyncSender<FollowEvent>, overflow: Arc<AtomicBool>) -> Option<H
     });
     hints.map_err(|error| alarm::unwatchable(std::path::Path::new("/"), &error)).ok()
 }
+
+#[cfg(test)]
+mod tests;

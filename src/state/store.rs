@@ -61,6 +61,7 @@ pub enum OpenError {
 #[derive(Debug)]
 pub struct Store {
     folder: PathBuf,
+    is_damaged: bool,
     inner: Mutex<Inner>,
     /// Held, never read: the lock ends with the process, also with kill -9.
     _lock: File,
@@ -96,9 +97,14 @@ impl Store {
         let result = DirBuilder::new().recursive(true).mode(0o700).create(folder);
         result.map_err(|source| OpenError::Make { path: folder.to_owned(), source })?;
         let lock = take_lock(folder)?;
-        let (memory, generation) = load(folder)?;
+        let Loaded { memory, generation, is_damaged } = load(folder)?;
         let inner = Inner { memory, generation, log: None, unsynced: Vec::new(), is_failing: false };
-        Ok(Store { folder: folder.to_owned(), inner: Mutex::new(inner), _lock: lock })
+        Ok(Store { folder: folder.to_owned(), is_damaged, inner: Mutex::new(inner), _lock: lock })
+    }
+
+    /// Whether some of what the folder held could not be read: what is missing now may have been known before.
+    pub fn is_damaged(&self) -> bool {
+        self.is_damaged
     }
 
     /// A copy of the state as of now.
@@ -223,8 +229,17 @@ fn take_lock(folder: &Path) -> Result<File, OpenError> {
     }
 }
 
-/// The newest usable state and the highest generation number in use.
-fn load(folder: &Path) -> Result<(Memory, u64), OpenError> {
+/// What the folder held.
+struct Loaded {
+    /// The newest usable state.
+    memory: Memory,
+    /// The highest generation number in use.
+    generation: u64,
+    /// Whether something before that could not be read.
+    is_damaged: bool,
+}
+
+fn load(folder: &Path) -> Result<Loaded, OpenError> {
     let found = generations(folder).map_err(|source| OpenError::Use { path: folder.to_owned(), source })?;
     let newest = found.first().copied().unwrap_or(0);
     for (nth, generation) in found.iter().copied().enumerate() {
@@ -244,16 +259,18 @@ fn load(folder: &Path) -> Result<(Memory, u64), OpenError> {
                 if nth > 0 {
                     tracing::warn!(path = %path.display(), "going on from this earlier state");
                 }
-                return Ok((*memory, newest));
+                let is_damaged = nth > 0 || ending == Ending::Damaged;
+                return Ok(Loaded { memory: *memory, generation: newest, is_damaged });
             }
             Reading::Unusable(why) => alarm_damaged(&path, why),
             Reading::Newer(version) => return Err(OpenError::Newer { path, version }),
         }
     }
-    if !found.is_empty() || file_of(folder, 1).with_extension("tmp").exists() {
+    let is_damaged = !found.is_empty() || file_of(folder, 1).with_extension("tmp").exists();
+    if is_damaged {
         alarm_from_nothing(folder);
     }
-    Ok((Memory::default(), newest))
+    Ok(Loaded { memory: Memory::default(), generation: newest, is_damaged })
 }
 
 /// The numbers of the generations in the folder, newest first.

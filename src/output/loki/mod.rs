@@ -37,6 +37,12 @@ pub const SERVICE_NAME: &str = "service_name";
 /// The header that names Loki's tenant.
 const TENANT_HEADER: &str = "x-scope-orgid";
 
+/// The longest tenant, in bytes.
+const MAX_TENANT: usize = 150;
+
+/// The tenant of label values that cannot name one.
+const OTHER_TENANT: &str = "__other__";
+
 /// A Loki output.
 #[derive(Debug)]
 pub struct Loki {
@@ -50,8 +56,16 @@ pub enum Tenant {
     None,
     /// It is always this.
     Fixed(String),
-    /// It is the value of this label; not sent for a stream without it.
+    /// It is the value of this label. It is `__other__` for a stream without the label, and for a value that Loki
+    /// does not take as a tenant: what stands in one line must not stall the whole output.
     Label(String),
+}
+
+/// The tenant that a label's value names, by the rules of dskit's `tenant.ValidTenantID`.
+fn tenant_of(value: &str) -> &str {
+    let is_legal = |byte: u8| byte.is_ascii_alphanumeric() || b"!-_.*'()".contains(&byte);
+    let is_name = value.len() <= MAX_TENANT && value.bytes().all(is_legal) && !matches!(value, "" | "." | "..");
+    if is_name { value } else { OTHER_TENANT }
 }
 
 /// What is the same for every request of a stream.
@@ -72,7 +86,10 @@ impl Loki {
         let tenant = match &self.tenant {
             Tenant::None => None,
             Tenant::Fixed(id) => Some(id.clone()),
-            Tenant::Label(name) => labels.iter().find(|(n, _)| n == name).map(|(_, value)| value.to_owned()),
+            Tenant::Label(name) => {
+                let value = labels.iter().find(|(n, _)| n == name).map_or("", |(_, value)| value);
+                Some(tenant_of(value).to_owned())
+            }
         };
         StreamHead { labels: encode::labels(labels), tenant }
     }
@@ -94,6 +111,25 @@ impl Loki {
             content_type: CONTENT_TYPE,
             header: head.tenant.clone().map(|tenant| (TENANT_HEADER, tenant)),
             body: packed[..len].to_vec(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_label_is_only_sent_as_tenant_when_loki_takes_it() {
+        fn check(value: &str, expect: &str) {
+            let labels = LabelSet::new([("tenant".into(), value.into())]);
+            let head = Loki::new(Tenant::Label("tenant".into())).stream(&labels);
+            assert_eq!(head.tenant.as_deref(), Some(expect));
+            assert_eq!(head.labels, encode::labels(&labels));
+        }
+        check("acme-1_(eu).prod*!'", "acme-1_(eu).prod*!'");
+        for bad in ["", "zoë", "a|b", "a b", "a/b", ".", "..", &"x".repeat(151)] {
+            check(bad, "__other__");
         }
     }
 }
