@@ -77,7 +77,7 @@ pub(crate) fn run(job: &Job) -> io::Result<()> {
     let early = job.requests.saturating_sub(crate::lines::STREAMS as u64);
 
     let mut file = File::open(&job.file)?;
-    let (mut buffer, mut have) = (vec![0; 2 * READ], 0);
+    let (mut buffer, mut have) = (vec![0; READ], 0);
     loop {
         let n = file.read(&mut buffer[have..])?;
         if n == 0 {

@@ -85,7 +85,7 @@ pub(super) fn budget(settings: &Settings) -> Budget {
 /// One plan per output, which it takes out of the settings.
 pub(super) fn plans(settings: &mut Settings, labelling: Labelling) -> Vec<Plan> {
     let labelling = Arc::new(labelling);
-    let pool = pool_bytes(settings.agent.memory_limit, settings.outputs.len());
+    let pools = pools(settings.agent.memory_limit, &settings.outputs);
     let sources = &settings.sources;
     let plan = |(index, output): (usize, super::settings::Output)| {
         let kind = match output.kind {
@@ -111,21 +111,37 @@ pub(super) fn plans(settings: &mut Settings, labelling: Labelling) -> Vec<Plan> 
             batch_max_wait: output.batch_max_wait,
             window: output.window,
             concurrency: output.concurrency,
-            pool,
+            pool: pools.get(index).copied().unwrap_or(SMALLEST_POOL),
         }
     };
     std::mem::take(&mut settings.outputs).into_iter().enumerate().map(plan).collect()
 }
 
-/// The share of the memory limit that one output's batches may fill. The rest is code and runtime, a read buffer and
-/// what compression and connections need per output.
-fn pool_bytes(memory_limit: u64, outputs: usize) -> usize {
+/// By output: the share of the memory limit that its batches may fill. The rest is code and runtime, and per output
+/// what reading, compression and requests under way take.
+fn pools(memory_limit: u64, outputs: &[super::settings::Output]) -> Vec<usize> {
     const RUNTIME: u64 = 14 << 20;
-    const PER_OUTPUT: u64 = 6 << 20;
-    let outputs = outputs.max(1) as u64;
-    let free = memory_limit.saturating_sub(RUNTIME + outputs * PER_OUTPUT);
-    usize::try_from((free / outputs).max(2 << 20)).unwrap_or(2 << 20)
+    const READ_BUFFER: u64 = 5 << 18;
+    // Each sending thread keeps the largest batch that it has seen, as it was and compressed.
+    let largest = outputs.iter().map(|output| output.batch_max_bytes as u64).max().unwrap_or(0);
+    let shared = RUNTIME + SEND_THREADS as u64 * largest * 9 / 4;
+    let share = memory_limit.saturating_sub(shared) / outputs.len().max(1) as u64;
+    let share = share.saturating_sub(READ_BUFFER);
+    let pool = |output: &super::settings::Output| {
+        // Batches under way lie there compressed too: lines compress to less than half, and no more can be under way
+        // than there is in the pool.
+        let under_way = (output.concurrency * output.batch_max_bytes / 2) as u64;
+        let pool = share - under_way.min(share / 3);
+        usize::try_from(pool).unwrap_or(usize::MAX).max(SMALLEST_POOL)
+    };
+    outputs.iter().map(pool).collect()
 }
+
+/// Less would send next to nothing at a time.
+const SMALLEST_POOL: usize = 2 << 20;
+
+/// The threads that compress and send, for all outputs.
+pub(super) const SEND_THREADS: usize = 2;
 
 /// The wall clock, in nanoseconds since 1970; 0 when it stands before 1970.
 pub(super) fn wall_clock() -> Nanos {

@@ -97,7 +97,8 @@ pub fn run(
     raise_descriptor_limit();
     let store = Arc::new(Store::open(&settings.agent.state_dir)?);
     let shutdown_timeout = settings.agent.shutdown_timeout;
-    let runtime = Builder::new_multi_thread().worker_threads(2).thread_name("send").enable_all().build()?;
+    let runtime =
+        Builder::new_multi_thread().worker_threads(plan::SEND_THREADS).thread_name("send").enable_all().build()?;
     let mut running = Running::start(&mut settings, options, store, &runtime)?;
     let ended = runtime.block_on(async {
         let mut terminate = signal(SignalKind::terminate())?;

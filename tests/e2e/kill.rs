@@ -1,7 +1,7 @@
 //! `kill -9` at random moments, while the destination is slow and loses answers.
 
-use crate::rig::{Action, Destination, Meeting, Site, Writer, chance, check, eventually, millis, seconds};
-use std::{thread, time::Duration};
+use crate::rig::{Action, Destination, Meeting, Site, Writer, append, chance, check, eventually, millis, seconds};
+use std::{fs, thread, time::Duration};
 
 const KILLS: u32 = 50;
 const WINDOW: u64 = 4 << 20;
@@ -56,4 +56,33 @@ fn fifty_kills_lose_nothing_and_change_nothing() {
         lives_with_sends > KILLS / 2 && tally.resent_lines > 0,
         "{lives_with_sends} lives sent anything: {tally:?}"
     );
+}
+
+#[test]
+fn what_the_first_push_says_is_what_every_later_life_says() {
+    let destination = Destination::new();
+    destination.script(|_| Meeting::LoseAnswer);
+    let mut site = Site::new();
+    site.guard = "max_label_values = 2".into();
+    // Without a time of their own they have that of the file's first sight, which only the state knows.
+    let of_kinds = |name: &str, kinds: [&str; 3]| {
+        kinds.map(|kind| format!("{{\"id\":\"{name}-{kind}\",\"event_type\":\"{kind}\"}}").into_bytes())
+    };
+    let mut truth = of_kinds("first", ["a", "b", "c"]).to_vec();
+    append(&site.log("app.jsonl"), &truth);
+    let mut agent = site.start(&destination);
+    eventually(seconds(20), "the first push", || !destination.attempts().is_empty());
+    agent.kill_9();
+    // The next life finds it under another path, and a file beside it that is read first.
+    fs::rename(site.log("app.jsonl"), site.log("renamed.jsonl")).unwrap();
+    let second = of_kinds("second", ["c", "b", "a"]);
+    append(&site.log("app.jsonl"), &second);
+    truth.extend(second);
+    let old = std::time::SystemTime::now() - seconds(60);
+    fs::File::options().append(true).open(site.log("app.jsonl")).unwrap().set_modified(old).unwrap();
+    destination.script(|_| Meeting::Pass);
+    let mut agent = site.start(&destination);
+    eventually(seconds(20), "all of it arrives", || destination.stored() == truth.len());
+    assert!(agent.stop(seconds(15)).0.success());
+    assert!(check(&destination, &truth).resent_lines > 0);
 }
