@@ -91,7 +91,10 @@ fn a_folder_that_cannot_be_read_is_an_error() {
     // For root every folder can be read: then somebody else runs the agent, from where that one can reach it.
     let is_root = rustix::process::getuid().is_root();
     let binary = site.path("auditship");
-    fs::copy(env!("CARGO_BIN_EXE_auditship"), &binary).unwrap();
+    // Not by this process: a child that another test forks meanwhile would hold it open for writing, and what is
+    // written to cannot be run.
+    let copied = std::process::Command::new("cp").arg(env!("CARGO_BIN_EXE_auditship")).arg(&binary).status();
+    assert!(copied.unwrap().success());
     fs::set_permissions(site.root(), fs::Permissions::from_mode(0o755)).unwrap();
     fs::set_permissions(site.path("logs"), fs::Permissions::from_mode(if is_root { 0o700 } else { 0 })).unwrap();
     let mut command = command_of(&binary);

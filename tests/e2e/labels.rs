@@ -32,12 +32,21 @@ fn labels_come_from_all_their_sources() {
 }
 
 #[test]
-fn what_is_over_the_budget_is_other_and_stays_so() {
+fn values_over_the_budget_are_other_and_stay_so() {
+    over_budget("max_label_values = 3");
+}
+
+#[test]
+fn streams_over_the_budget_are_other_and_stay_so() {
+    over_budget("max_streams = 3");
+}
+
+fn over_budget(guard: &str) {
     let destination = Destination::new();
     // It has everything and says so for nothing: all of it is sent again by the next life.
     destination.script(|_| Meeting::LoseAnswer);
     let mut site = Site::new();
-    site.guard = "max_label_values = 3".into();
+    site.guard = guard.into();
     site.labels = "kind = { field = [\"event_type\"] }".into();
     let of_kinds = |name: &str, kinds: &[&str]| {
         kinds.iter().map(|kind| event(&format!("{name}-{kind}"), kind, "acme")).collect::<Vec<_>>()

@@ -1,6 +1,6 @@
 //! The destination is away, and comes back in stages.
 
-use crate::rig::{Agent, Destination, Meeting, Site, append, check, eventually, lines, millis, seconds};
+use crate::rig::{Agent, Destination, Meeting, Site, append, check, event, eventually, lines, seconds};
 use std::{
     fs,
     os::unix::fs::PermissionsExt as _,
@@ -84,9 +84,6 @@ fn every_kind_of_outage_is_survived_in_little_memory_and_few_words() {
         expect.push(cause.to_owned());
         eventually(seconds(30), "the cause is said", || said(&agent).0 == expect);
         memory.push(agent.memory());
-        if let Meeting::Answer(429, ..) = meeting {
-            retry_after_is_kept(&destination, seconds(3));
-        }
     }
 
     // The last stage of all: works, for who has the new token.
@@ -134,14 +131,26 @@ fn every_kind_of_outage_is_survived_in_little_memory_and_few_words() {
     assert!(after[0][1] - mapped < LIMIT, "over the memory limit at full speed: {memory:?}");
 }
 
-/// After an answer with `Retry-After` nothing is asked until then; what was under way already does not count.
-fn retry_after_is_kept(destination: &Destination, pause: Duration) {
-    let attempts = destination.attempts();
-    let limited: Vec<&Instant> =
-        attempts.iter().filter(|attempt| attempt.status == Some(429)).map(|attempt| &attempt.at).collect();
-    assert!(limited.len() >= 2);
-    for pair in limited.windows(2) {
-        let gap = pair[1].duration_since(*pair[0]);
-        assert!(gap >= pause || gap < millis(50), "asked again after {gap:?}");
-    }
+#[test]
+fn nothing_is_asked_before_retry_after() {
+    let destination = Destination::new();
+    let mut answers = 0;
+    destination.script(move |_| {
+        answers += 1;
+        match answers {
+            1..=3 => Meeting::Answer(429, "retry-after: 2\r\n", "Ingestion rate limit exceeded"),
+            _ => Meeting::Pass,
+        }
+    });
+    let site = Site::new();
+    let truth: Vec<Vec<u8>> = (0..50).map(|n| event(&format!("a-{n}"), "login", "acme")).collect();
+    append(&site.log("app.jsonl"), &truth);
+    let agent = site.start(&destination);
+    eventually(seconds(30), "it arrives", || destination.stored() == truth.len());
+    // At the first failures its own pauses would be far shorter.
+    let times: Vec<Instant> = destination.attempts().iter().map(|attempt| attempt.at).collect();
+    let gaps: Vec<Duration> = times.windows(2).map(|pair| pair[1].duration_since(pair[0])).collect();
+    assert!(gaps.len() == 3 && gaps.iter().all(|gap| (seconds(2)..seconds(5)).contains(gap)), "{gaps:?}");
+    assert_eq!(said(&agent).0, ["RateLimited"]);
+    check(&destination, &truth);
 }

@@ -1,6 +1,6 @@
 //! The proof: what was written against what arrived.
 
-use super::{Destination, Seen};
+use super::{Attempt, Destination, Seen, eventually, seconds};
 use prost::bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
@@ -21,6 +21,12 @@ pub(crate) struct Tally {
 /// sent the same each time, also where an attempt was refused; the records of each file are numbered without a gap.
 #[track_caller]
 pub(crate) fn check(destination: &Destination, truth: &[Vec<u8>]) -> Tally {
+    // The receiver has a push a moment before the door writes down that it has.
+    eventually(seconds(10), "the door's record is complete", || {
+        let counts = destination.counts();
+        let stored = |attempt: &Attempt| if attempt.is_stored { attempt.entries.len() as u64 } else { 0 };
+        destination.attempts().iter().map(stored).sum::<u64>() == counts.accepted + counts.duplicates
+    });
     let attempts = destination.attempts();
     let mut first: HashMap<Bytes, (&str, &Seen)> = HashMap::new();
     let mut lives: HashMap<Bytes, BTreeSet<u32>> = HashMap::new();
