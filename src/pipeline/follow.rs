@@ -30,6 +30,8 @@ use std::{
 const HINT_PAUSE: Duration = Duration::from_millis(20);
 /// A scan may use one part in this many of one core while notifications work.
 const SCAN_SHARE: u32 = 200;
+/// Scans that hints ask for may use one part in this many of one core.
+const HINTED_SHARE: u32 = 10;
 /// Hints that wait to be looked at; when there are more, a scan answers them all.
 pub(super) const HINTS: usize = 1024;
 
@@ -67,6 +69,8 @@ pub(super) struct Follow {
     /// Paths with a problem that has been said.
     said: HashSet<PathBuf>,
     started: Instant,
+    /// When hints may cause a scan again.
+    next_hinted: Instant,
     /// More hints came than the channel holds.
     overflow: Arc<AtomicBool>,
 }
@@ -116,6 +120,7 @@ impl Follow {
             hints,
             said: HashSet::new(),
             started,
+            next_hinted: started,
             overflow,
         })
     }
@@ -158,15 +163,19 @@ impl Follow {
         let cost = Duration::try_from(after)
             .unwrap_or_default()
             .saturating_sub(Duration::try_from(before).unwrap_or_default());
+        self.next_hinted = Instant::now() + cost.saturating_mul(HINTED_SHARE);
         if is_watching { self.interval.max(cost.saturating_mul(SCAN_SHARE)) } else { self.interval }
     }
 
     /// Answers hints until a scan is due. `false`: stop.
-    fn wait(&mut self, events: &Receiver<FollowEvent>, until: Instant) -> bool {
+    fn wait(&mut self, events: &Receiver<FollowEvent>, mut until: Instant) -> bool {
         loop {
             let left = until.saturating_duration_since(Instant::now());
-            if left.is_zero() || self.overflow.load(Ordering::Acquire) {
+            if left.is_zero() {
                 return true;
+            }
+            if self.overflow.load(Ordering::Acquire) {
+                until = until.min(self.next_hinted);
             }
             let mut event = match events.recv_timeout(left) {
                 Ok(event) => Some(event),
@@ -194,7 +203,7 @@ impl Follow {
             self.apply(changes);
             std::thread::sleep(HINT_PAUSE);
             if wants_scan {
-                return true;
+                until = until.min(self.next_hinted);
             }
         }
     }

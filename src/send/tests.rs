@@ -131,7 +131,17 @@ fn when_all_are_refused_the_search_ends() {
     }
     assert_eq!((work.next(), work.refused().len()), (Next::Held, 16));
     assert!(requests < 64, "{requests}");
-    // Later all are tried again: the refused ones one by one, the rest as it was.
+    // The next rounds go on where the search ended; the first ones get their turn again after the rest.
+    let mut tried = BTreeSet::new();
+    for _ in 0..100 {
+        work.again();
+        while let Next::Send(range) = work.next() {
+            tried.extend(range);
+            work.take(&refused());
+        }
+    }
+    assert_eq!(tried.len(), 1000);
+    // Later all are taken.
     work.again();
     let mut records = BTreeSet::new();
     while let Next::Send(range) = work.next() {

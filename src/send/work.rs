@@ -85,9 +85,8 @@ impl Work {
     /// The records that were refused are to be sent again.
     pub fn again(&mut self) {
         self.holds = self.holds.saturating_add(1);
-        for refusal in self.refused.drain(..).rev() {
-            self.todo.push_front(refusal.record..refusal.record + 1);
-        }
+        // Behind what has not been tried yet: what is refused for good must not keep the rest from its turn.
+        self.todo.extend(self.refused.drain(..).map(|refusal| refusal.record..refusal.record + 1));
     }
 
     /// The records that were refused.

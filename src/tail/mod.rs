@@ -17,6 +17,8 @@
 //! - a file that was renamed or compressed to a name that no glob matches while the agent was stopped: not read
 //!   until siblings of a file are followed (the next issue of this stage);
 //! - a file that appears and is deleted between two scans, where notifications do not work;
+//! - nothing is lost, but sent differently: the unterminated last line of a rotated file that does grow later is two
+//!   records, and may after a crash at that moment come again as one;
 //! - more files than descriptors: the rest is alarmed and read when there are free ones.
 
 mod file;
