@@ -145,3 +145,18 @@ fn every_module_is_in_a_layer() {
         assert!(["lib", "main"].contains(&&*name) || LAYERS.concat().contains(&&*name), "{name} is in no layer");
     }
 }
+
+#[test]
+fn every_dependency_is_justified() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let manifest = fs::read_to_string(root.join("Cargo.toml")).unwrap();
+    let document = fs::read_to_string(root.join("docs/dependencies.md")).unwrap();
+    let is_dependency =
+        |section: &&str| section.starts_with("dependencies]") || section.starts_with("dev-dependencies]");
+    for section in manifest.split("\n[").filter(is_dependency) {
+        for line in section.lines().skip(1) {
+            let Some((name, _)) = line.split_once(" = ") else { continue };
+            assert!(document.contains(&format!("`{name}`")), "docs/dependencies.md does not say why {name}");
+        }
+    }
+}
