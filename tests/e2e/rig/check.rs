@@ -21,13 +21,18 @@ pub(crate) struct Tally {
 /// sent the same each time, also where an attempt was refused; the records of each file are numbered without a gap.
 #[track_caller]
 pub(crate) fn check(destination: &Destination, truth: &[Vec<u8>]) -> Tally {
-    // The receiver has a push a moment before the door writes down that it has.
+    // The receiver has a push a moment before the door writes down that it has, and a push of a killed agent can still
+    // come: both are looked at in one moment in which they agree.
+    let mut moment = None;
     eventually(seconds(10), "the door's record is complete", || {
+        let attempts = destination.attempts();
         let counts = destination.counts();
         let stored = |attempt: &Attempt| if attempt.is_stored { attempt.entries.len() as u64 } else { 0 };
-        destination.attempts().iter().map(stored).sum::<u64>() == counts.accepted + counts.duplicates
+        let is_whole = attempts.iter().map(stored).sum::<u64>() == counts.accepted + counts.duplicates;
+        moment = is_whole.then_some((attempts, counts));
+        is_whole
     });
-    let attempts = destination.attempts();
+    let Some((attempts, counts)) = moment else { unreachable!("it came about") };
     let mut first: HashMap<Bytes, (&str, &Seen)> = HashMap::new();
     let mut lives: HashMap<Bytes, BTreeSet<u32>> = HashMap::new();
     let mut stored: HashSet<Bytes> = HashSet::new();
@@ -69,7 +74,6 @@ pub(crate) fn check(destination: &Destination, truth: &[Vec<u8>]) -> Tally {
         assert_eq!(numbers.len() as u64, highest, "{file}: the numbers of its records have a gap");
     }
     // Loki's own view: it keeps one of what is equal, and has it all.
-    let counts = destination.counts();
     assert_eq!(counts.accepted as usize, truth.len(), "{counts:?}");
     assert_eq!((counts.accepted + counts.duplicates) as usize, tally.sends, "{counts:?}");
     tally
