@@ -28,7 +28,7 @@ use std::{
     sync::atomic::Ordering,
     thread,
 };
-use table::{Row, count, median, table};
+use table::{Row, count, middle, ratio, table};
 
 /// The input, in the temporary folder.
 const INPUT: &str = "audit.jsonl";
@@ -43,7 +43,7 @@ struct Args {
     /// How many lines. 1,000,000 under cargo bench; 20,000 under anything else, which then is only a test
     #[arg(long)]
     lines: Option<usize>,
-    /// Measure this often; the table has the medians
+    /// Measure this often; the table has the round with the middle ratio
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     repeat: u32,
     /// Leave the temporary folder in place, with the lines, the configuration and the state
@@ -79,16 +79,14 @@ fn bench(args: &Args) -> io::Result<()> {
     println!("{} lines of {average:.1} bytes on average, {} streams", count(lines.count() as u64), lines.streams);
     println!("{}", prove(dir, &lines)?);
 
-    let (mut agents, mut floors, mut bare_floors) = (Vec::new(), Vec::new(), Vec::new());
-    // In turn, so that a busy machine is busy for all of them.
+    let mut rounds = Vec::new();
     for _ in 0..args.repeat {
         let agent = counted(&lines, |url| ship(dir, url))?;
         let floor = |hash| counted(&lines, |url| run_floor(dir, url, &lines, agent.requests, hash));
-        floors.push(floor(true)?);
-        bare_floors.push(floor(false)?);
-        agents.push(agent);
+        rounds.push([agent, floor(true)?, floor(false)?]);
     }
-    let (agent, floor, bare_floor) = (median(agents), median(floors), median(bare_floors));
+    let round = middle(rounds);
+    let [agent, floor, bare_floor] = round;
     let rows = [
         ("auditship", agent),
         ("floor", floor),
@@ -96,7 +94,12 @@ fn bench(args: &Args) -> io::Result<()> {
         ("auditship, slow receiver", slow(dir)?),
     ];
     println!("\n{}\n", table(&rows));
-    println!("auditship takes {:.2} times the CPU time of the floor", agent.usage.cpu() / floor.usage.cpu());
+    // The kernel counts in hundredths of a second.
+    if floor.usage.cpu() >= 0.5 {
+        println!("auditship takes {:.2} times the CPU time of the floor", ratio(&round));
+    } else {
+        println!("too few lines to compare CPU times");
+    }
     if args.keep {
         println!("kept: {}", dir.display());
     }
@@ -120,9 +123,13 @@ fn prove(dir: &Path, lines: &Lines) -> io::Result<String> {
         // Its end is the end of the log.
         let stopped = receiver.stop();
         let verified = verified.join().map_err(|_| io::Error::other("the comparison broke"))?;
-        // What was wrong with a line says more than what followed from it.
-        let streams = verified.map_err(io::Error::other)?;
-        shipped.and(stopped).and(Ok(streams))
+        match (shipped.and(stopped), verified) {
+            (Ok(_), Ok(streams)) => Ok(streams),
+            (Ok(_), Err(what)) => Err(io::Error::other(what)),
+            // What the lines show may be a consequence.
+            (Err(error), Ok(_)) => Err(error),
+            (Err(error), Err(what)) => Err(io::Error::other(format!("{error}\n{what}"))),
+        }
     })?;
     if streams != lines.streams {
         return Err(io::Error::other(format!("{streams} streams, not {}", lines.streams)));

@@ -11,12 +11,22 @@ pub(crate) struct Row {
     pub(crate) sent_bytes: u64,
 }
 
-/// The run with the middle CPU time; with the most memory that any of them took.
-pub(crate) fn median(mut rows: Vec<Row>) -> Row {
-    let rss = rows.iter().map(|row| row.usage.rss).max().unwrap_or(0);
-    rows.sort_by(|a, b| a.usage.cpu().total_cmp(&b.usage.cpu()));
-    let middle = rows[rows.len() / 2];
-    Row { usage: Usage { rss, ..middle.usage }, ..middle }
+/// What is compared: the agent, the floor, and the floor without hashes, with the same number of requests.
+pub(crate) type Round = [Row; 3];
+
+/// The round with the middle ratio of agent to floor; with the most memory that was taken in any.
+pub(crate) fn middle(mut rounds: Vec<Round>) -> Round {
+    let most = |nth: usize| rounds.iter().map(|round| round[nth].usage.rss).max().unwrap_or(0);
+    let rss = [most(0), most(1), most(2)];
+    rounds.sort_by(|a, b| ratio(a).total_cmp(&ratio(b)));
+    let mut round = rounds[rounds.len() / 2];
+    round.iter_mut().zip(rss).for_each(|(row, rss)| row.usage.rss = rss);
+    round
+}
+
+/// The agent's CPU time in multiples of the floor's.
+pub(crate) fn ratio([agent, floor, _]: &Round) -> f64 {
+    agent.usage.cpu() / floor.usage.cpu()
 }
 
 /// A table in Markdown, so that it can go into a document as it is.
