@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     config::chain,
-    discover::{self, Pattern, Search},
+    discover::{self, Search},
     model::{FileName, Nanos, Point, Sighting},
     parse::{Wanted, parse},
     pipeline::Settings,
@@ -97,11 +97,11 @@ pub(super) fn status(args: &StatusArgs) -> Result<(), Failure> {
 }
 
 fn on_disk(settings: &Settings) -> Result<Vec<Sighting>, Failure> {
-    let patterns = |texts: &[String]| texts.iter().map(|text| Pattern::new(text)).collect::<Result<Vec<_>, _>>();
-    let search = |source: &crate::pipeline::Source| {
-        Ok(Search { include: patterns(&source.include)?, exclude: patterns(&source.exclude)? })
-    };
-    let searches = settings.sources.iter().map(search).collect::<Result<Vec<_>, discover::PatternError>>();
+    let searches = settings
+        .sources
+        .iter()
+        .map(|source| Search::new(&source.include, &source.exclude))
+        .collect::<Result<Vec<_>, discover::PatternError>>();
     let searches = searches.map_err(|error| Failure::Usage(chain(&error)))?;
     Ok(discover::scan(&searches).files)
 }

@@ -28,6 +28,14 @@ pub struct Search {
     pub exclude: Vec<Pattern>,
 }
 
+impl Search {
+    /// Compiles the patterns of a source.
+    pub fn new(include: &[String], exclude: &[String]) -> Result<Search, PatternError> {
+        let patterns = |texts: &[String]| texts.iter().map(|text| Pattern::new(text)).collect::<Result<Vec<_>, _>>();
+        Ok(Search { include: patterns(include)?, exclude: patterns(exclude)? })
+    }
+}
+
 /// What a scan found.
 #[derive(Debug, Default)]
 pub struct Scan {

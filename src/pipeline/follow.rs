@@ -109,7 +109,10 @@ impl Follow {
             }
         }
         Ok(Follow {
-            searches: sources.iter().map(search).collect::<Result<_, _>>()?,
+            searches: sources
+                .iter()
+                .map(|source| Search::new(&source.include, &source.exclude))
+                .collect::<Result<_, _>>()?,
             start_at: sources.iter().map(|source| source.start_at).collect(),
             sources: names,
             registry,
@@ -311,11 +314,6 @@ impl Follow {
     fn clock(&self) -> Clock {
         Clock { uptime: self.started.elapsed(), wall: wall_clock() }
     }
-}
-
-fn search(source: &Source) -> Result<Search, PatternError> {
-    let patterns = |texts: &[String]| texts.iter().map(|text| Pattern::new(text)).collect::<Result<Vec<_>, _>>();
-    Ok(Search { include: patterns(&source.include)?, exclude: patterns(&source.exclude)? })
 }
 
 fn watch(sender: SyncSender<FollowEvent>, overflow: Arc<AtomicBool>) -> Option<Hints> {
