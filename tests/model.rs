@@ -1,5 +1,5 @@
-//! Random interleavings of what writers, rotation, crashes and the agent's file side do, against a model of a few
-//! lines: nothing that could still be read is missing, nothing is torn, and what is sent again is the same.
+//! Random interleavings of what writers, rotation, compression, crashes and the agent's file side do, against a model
+//! of a few lines: nothing that could still be read is missing, nothing is torn, and what is sent again is the same.
 //!
 //! `AUDITSHIP_SEEDS=1000000 cargo test --release --test model` runs more seeds, from `AUDITSHIP_SEED` on.
 
@@ -9,15 +9,18 @@ use auditship::{
     discover::{Pattern, Search, scan},
     frame::{Lines, Settings, Step},
     model::{Chain, FileName, Known, Mark, Nanos, Point, leaf},
-    tail::{Buffer, Burst, Change, Clock, Registry, Remembered, TailFile},
+    tail::{Buffer, Burst, Change, Clock, Inspection, Life, Registry, Remembered, Saving, Site, Spool, TailFile},
 };
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
     env, fs,
-    io::Write as _,
+    io::{Read as _, Write as _},
     os::unix::fs::MetadataExt as _,
-    path::PathBuf,
-    sync::Arc,
+    path::{Path, PathBuf},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -27,15 +30,24 @@ type Identity = (FileName, u64, u64, Chain);
 struct World {
     folder: tempfile::TempDir,
     chance: fastrand::Rng,
+    /// Whether the glob names rotated files too.
+    is_wide: bool,
+    capacity: usize,
+    /// Seconds since the start.
+    uptime: u64,
     next_line: u64,
-    /// Every line that was begun, and the inode it was written to.
-    written: HashMap<String, u64>,
+    written: HashSet<String>,
+    /// Whole lines in each file, by path.
+    files: BTreeMap<PathBuf, Vec<String>>,
+    /// Lines of files that were deleted while the agent had them open, by inode.
+    held: HashMap<u64, Vec<String>>,
     /// Lines that were destroyed before anybody could read them.
     forgiven: HashSet<String>,
     /// What is still to be written to complete a line, by path.
     rest: HashMap<PathBuf, Vec<u8>>,
+    /// Compressed files that are being written: what is still to come, and what they are made of.
+    packing: Option<(PathBuf, Vec<u8>, PathBuf)>,
     delivered: HashMap<String, Identity>,
-    rotations: u64,
     agent: Option<Agent>,
     state: State,
     log: Vec<String>,
@@ -52,31 +64,48 @@ struct Agent {
     registry: Registry,
     buffer: Buffer,
     files: HashMap<u32, (Arc<TailFile>, Point, Lines)>,
+    inspections: Vec<Inspection>,
+    saves: Vec<Saving>,
+    spool: Spool,
+    log: Vec<String>,
 }
 
 impl World {
     fn new(seed: u64) -> World {
+        let mut chance = fastrand::Rng::with_seed(seed);
         World {
             folder: tempfile::tempdir().unwrap(),
-            chance: fastrand::Rng::with_seed(seed),
+            is_wide: chance.bool(),
+            capacity: [4, 6, 1000][chance.usize(..3)],
+            chance,
+            uptime: 0,
             next_line: 0,
-            written: HashMap::new(),
+            written: HashSet::new(),
+            files: BTreeMap::new(),
+            held: HashMap::new(),
             forgiven: HashSet::new(),
             rest: HashMap::new(),
+            packing: None,
             delivered: HashMap::new(),
-            rotations: 0,
             agent: None,
             state: State::default(),
             log: Vec::new(),
         }
     }
 
+    fn note(&mut self, text: &str, path: &Path) {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        self.log.push(format!("{text} {name}"));
+    }
+
     fn act(&mut self) {
         let live = self.folder.path().join(["a.log", "b.log"][self.chance.usize(..2)]);
         match self.chance.u32(..100) {
-            0..40 => self.write(&live),
-            40..48 => self.rename(&live),
-            48..52 => self.truncate(&live),
+            0..34 => self.write(&live),
+            34..41 => self.rotate(&live),
+            41..45 => self.copy_and_truncate(&live),
+            45..47 => self.truncate(&live),
+            47..52 => self.compress(),
             52..56 => self.delete(),
             56..84 => self.look(),
             84..94 => self.commit(),
@@ -87,106 +116,203 @@ impl World {
     /// Appends a few bytes: perhaps the end of a line, perhaps some lines, perhaps the beginning of one.
     fn write(&mut self, path: &PathBuf) {
         let mut file = fs::OpenOptions::new().create(true).append(true).open(path).unwrap();
-        let inode = file.metadata().unwrap().ino();
         let mut bytes = self.rest.remove(path).unwrap_or_default();
+        let lines = self.files.entry(path.clone()).or_default();
         for _ in 0..self.chance.u32(..4) {
             let line = format!("line {} é{}", self.next_line, "x".repeat(self.chance.usize(..40)));
             self.next_line += 1;
-            self.written.insert(line.clone(), inode);
+            self.written.insert(line.clone());
             bytes.extend(format!("{line}\n").bytes());
+            lines.push(line);
         }
         let cut = if self.chance.bool() { bytes.len() } else { self.chance.usize(..=bytes.len()) };
         file.write_all(&bytes[..cut]).unwrap();
-        self.log.push(format!("write {} {cut} of {}", path.display(), bytes.len()));
         if cut < bytes.len() {
             self.rest.insert(path.clone(), bytes[cut..].to_vec());
         }
+        self.note(&format!("write {cut} of {}", bytes.len()), path);
     }
 
     /// Ends the line that is being written, as a writer does before it turns to another file.
-    fn end_line(&mut self, path: &PathBuf) {
+    fn end_line(&mut self, path: &Path) {
         if let Some(rest) = self.rest.remove(path) {
             fs::OpenOptions::new().append(true).open(path).unwrap().write_all(&rest).unwrap();
         }
     }
 
-    fn rename(&mut self, path: &PathBuf) {
+    /// Finishes the compressed file that is being written, and removes what it is made of.
+    fn finish_packing(&mut self) {
+        let Some((path, rest, source)) = self.packing.take() else { return };
+        fs::OpenOptions::new().append(true).open(&path).unwrap().write_all(&rest).unwrap();
+        let lines = self.files.get(&source).cloned().unwrap_or_default();
+        self.files.insert(path.clone(), lines);
+        self.note("packed", &path);
+        self.remove(&source);
+    }
+
+    /// `path.1` becomes `path.2` and so on, compressed or not.
+    fn make_way(&mut self, path: &Path) -> PathBuf {
+        self.finish_packing();
+        let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+        for number in (1..20).rev() {
+            for extension in ["", ".gz", ".zst"] {
+                let from = path.with_file_name(format!("{name}.{number}{extension}"));
+                if from.exists() {
+                    self.rename(&from, &path.with_file_name(format!("{name}.{}{extension}", number + 1)));
+                }
+            }
+        }
+        path.with_file_name(format!("{name}.1"))
+    }
+
+    fn rename(&mut self, from: &Path, to: &Path) {
+        fs::rename(from, to).unwrap();
+        let lines = self.files.remove(from).unwrap_or_default();
+        self.files.insert(to.to_owned(), lines);
+    }
+
+    fn rotate(&mut self, path: &Path) {
         if path.exists() {
             self.end_line(path);
-            self.rotations += 1;
-            let to = path.with_extension(format!("log.{}", self.rotations));
-            self.log.push(format!("rename {} {}", path.display(), to.display()));
-            fs::rename(path, to).unwrap();
+            let to = self.make_way(path);
+            self.rename(path, &to);
+            self.note("rotate", path);
         }
     }
 
-    fn truncate(&mut self, path: &PathBuf) {
+    fn copy_and_truncate(&mut self, path: &Path) {
+        if !path.exists() {
+            return;
+        }
+        self.end_line(path);
+        let to = self.make_way(path);
+        let bytes = fs::read(path).unwrap();
+        let cut = self.chance.usize(..=bytes.len());
+        fs::write(&to, &bytes[..cut]).unwrap();
+        self.note(&format!("copy {cut} of {}", bytes.len()), path);
+        if self.chance.bool() {
+            self.look();
+        }
+        fs::write(&to, &bytes).unwrap();
+        self.files.insert(to.clone(), self.files.get(path).cloned().unwrap_or_default());
+        match self.chance.u32(..4) {
+            0 => self.look(),
+            1 => {
+                self.look();
+                self.commit();
+            }
+            2 => self.crash(),
+            _ => {}
+        }
+        self.truncate(path);
+    }
+
+    fn truncate(&mut self, path: &Path) {
         if path.exists() {
             self.end_line(path);
-            self.log.push(format!("truncate {}", path.display()));
-            self.forgive(fs::metadata(path).unwrap().ino());
+            self.note("truncate", path);
+            let lines = self.files.insert(path.to_owned(), Vec::new()).unwrap_or_default();
             fs::OpenOptions::new().write(true).open(path).unwrap().set_len(0).unwrap();
+            self.forgive(&lines);
+        }
+    }
+
+    /// Compresses a rotated file: at once under a temporary name, or slowly under its last.
+    fn compress(&mut self) {
+        self.finish_packing();
+        let is_plain = |path: &&PathBuf| {
+            path.extension().is_some_and(|extension| extension.to_str().unwrap().parse::<u32>().is_ok())
+        };
+        let plain: Vec<PathBuf> = self.files.keys().filter(is_plain).cloned().collect();
+        if plain.is_empty() {
+            return;
+        }
+        let source = plain[self.chance.usize(..plain.len())].clone();
+        let bytes = fs::read(&source).unwrap();
+        let (packed, extension) = match self.chance.bool() {
+            true => (gzip(&bytes), "gz"),
+            false => (zstd::encode_all(&bytes[..], 3).unwrap(), "zst"),
+        };
+        let mut name = source.clone().into_os_string();
+        name.push(format!(".{extension}"));
+        let path = PathBuf::from(name);
+        let cut = self.chance.usize(..=packed.len());
+        fs::write(&path, &packed[..cut]).unwrap();
+        self.note(&format!("pack {cut} of {}", packed.len()), &source);
+        self.packing = Some((path, packed[cut..].to_vec(), source));
+        if self.chance.u32(..3) > 0 {
+            self.finish_packing();
         }
     }
 
     fn delete(&mut self) {
-        let mut paths: Vec<PathBuf> = fs::read_dir(self.folder.path()).unwrap().map(|e| e.unwrap().path()).collect();
-        paths.sort();
+        self.finish_packing();
+        let paths: Vec<PathBuf> = self.files.keys().cloned().collect();
         if paths.is_empty() {
             return;
         }
-        let path = paths.swap_remove(self.chance.usize(..paths.len()));
+        let path = paths[self.chance.usize(..paths.len())].clone();
         self.end_line(&path);
-        let inode = fs::metadata(&path).unwrap().ino();
-        self.log.push(format!("delete {}", path.display()));
-        fs::remove_file(&path).unwrap();
+        self.note("delete", &path);
+        self.remove(&path);
+    }
+
+    fn remove(&mut self, path: &Path) {
+        let Some(lines) = self.files.remove(path) else { return };
+        let inode = fs::metadata(path).unwrap().ino();
+        fs::remove_file(path).unwrap();
         // An open descriptor keeps the content.
-        if !self.agent.as_ref().is_some_and(|agent| agent.holds(inode)) {
-            self.forgive(inode);
+        if self.agent.as_ref().is_some_and(|agent| agent.holds(inode)) {
+            self.held.entry(inode).or_default().extend(lines);
+        } else {
+            self.forgive(&lines);
         }
     }
 
-    /// What is not delivered of the lines in this inode is destroyed.
-    fn forgive(&mut self, inode: u64) {
-        let gone = self.written.iter().filter(|(_, at)| **at == inode).map(|(line, _)| line.clone());
-        let gone: Vec<String> = gone.filter(|line| !self.delivered.contains_key(line)).collect();
-        self.forgiven.extend(gone);
-        // The inode may be used again: what is written to it from now on is another content.
-        self.written.retain(|_, at| {
-            *at != inode || {
-                *at = 0;
-                true
-            }
-        });
+    /// What is not delivered of these lines, and nowhere else, is destroyed.
+    fn forgive(&mut self, lines: &[String]) {
+        let elsewhere: HashSet<&String> = self.files.values().flatten().collect();
+        let is_gone = |line: &&String| !elsewhere.contains(line) && !self.delivered.contains_key(*line);
+        self.forgiven.extend(lines.iter().filter(is_gone).cloned().collect::<Vec<_>>());
     }
 
     fn clock(&self) -> Clock {
-        Clock { uptime: Duration::ZERO, wall: Nanos(1) }
+        Clock { uptime: Duration::from_secs(self.uptime), wall: Nanos(1) }
     }
 
     /// A scan, and a turn at some of the files.
     fn look(&mut self) {
-        let glob = self.folder.path().join("*.log*");
-        let search = Search { include: vec![Pattern::new(glob.to_str().unwrap()).unwrap()], exclude: vec![] };
+        self.uptime += if self.chance.u32(..20) == 0 { 40 } else { self.chance.u64(..3) };
+        let glob = self.folder.path().join(if self.is_wide { "*.log*" } else { "*.log" });
+        let include = vec![Pattern::new(glob.to_str().unwrap()).unwrap()];
+        let search = Search { include, exclude: vec![], rotated_dir: None };
         let now = self.clock();
         let state = &mut self.state;
-        let agent = self.agent.get_or_insert_with(|| Agent::start(state));
+        let spool = self.folder.path().join("spool");
+        let agent = self.agent.get_or_insert_with(|| Agent::start(state, &spool, self.capacity));
         let changes = agent.registry.look(scan(&[search]).files, now);
         agent.apply(changes, state);
+        agent.tend(now, state, || self.chance.bool());
         let mut keys: Vec<u32> = agent.files.keys().copied().collect();
         keys.sort_unstable();
         for key in keys {
             if self.chance.u32(..4) > 0 {
-                agent.read(key, now, state, &mut self.delivered, &self.written, &self.forgiven);
+                agent.read(key, now, state, &mut self.delivered, &self.written);
             }
         }
-        let files: Vec<String> = self
-            .agent
-            .iter()
-            .flat_map(|a| a.files.values())
-            .map(|(f, p, _)| format!("{} at {} of {:?}", f.name(), p.at, f.known.identity))
-            .collect();
-        self.log.push(format!("look {files:?}"));
+        self.log.push("scan".into());
+        self.log.append(&mut agent.log);
+        let show = |(file, point, _): &(Arc<TailFile>, Point, Lines)| {
+            let known = file.known_now();
+            let at = known.seen_at.rsplit('/').next().unwrap_or_default().to_owned();
+            format!("{} at {} of {} in {at} {:?}", file.name(), point.at, file.size(), file.life())
+        };
+        let mut files: Vec<String> = agent.files.values().map(show).collect();
+        files.sort();
+        let text = format!("look: {files:#?}");
+        if self.log.iter().rev().find(|line| line.starts_with("look")) != Some(&text) {
+            self.log.push(text);
+        }
     }
 
     /// Everything that was read is acknowledged, and some of it committed.
@@ -196,68 +322,143 @@ impl World {
         keys.sort_unstable();
         for key in keys {
             let (file, point, _) = &agent.files[&key];
-            if self.chance.bool() {
-                self.state.points.insert(file.name(), *point);
+            if self.chance.bool() && self.state.points.insert(file.name(), *point) != Some(*point) {
+                self.log.push(format!("commit {} at {}", file.name(), point.at));
+            }
+            if self.state.points.get(&file.name()) == Some(point) {
+                file.set_committed(0, *point);
+                if file.life() == Life::Replaced || (file.life() == Life::Final && point.at >= file.size()) {
+                    file.let_go(0);
+                }
             }
         }
-        self.log.push("commit".into());
     }
 
     fn crash(&mut self) {
         self.log.push("crash".into());
-        let Some(agent) = self.agent.take() else { return };
-        // Descriptors of deleted files were the last way to their content.
-        for (file, _, _) in agent.files.values() {
-            if file.metadata().unwrap().nlink() == 0 {
-                self.forgive(file.metadata().unwrap().ino());
-            }
+        if self.agent.take().is_none() {
+            return;
+        }
+        // Descriptors of deleted files were the last way to their content, but for what was saved.
+        let spooled = spooled(&self.folder.path().join("spool"));
+        for lines in std::mem::take(&mut self.held).into_values() {
+            let lost: Vec<String> = lines.into_iter().filter(|line| !spooled.contains(line)).collect();
+            self.forgive(&lost);
         }
     }
 
     /// Everything stands still; what can be read must be there.
     fn end(&mut self) {
+        self.finish_packing();
         for path in self.rest.keys().cloned().collect::<Vec<_>>() {
             self.end_line(&path);
         }
-        for _ in 0..40 {
+        for _ in 0..60 {
             self.look();
+            self.commit();
         }
         let missing: Vec<&String> = self
             .written
-            .keys()
+            .iter()
             .filter(|line| !self.delivered.contains_key(*line) && !self.forgiven.contains(*line))
             .collect();
         assert!(missing.is_empty(), "missing: {missing:?}");
     }
 }
 
+/// What happened, without what differs from run to run.
+fn tell(change: &Change) -> String {
+    match change {
+        Change::Opened { file, is_remembered } => {
+            format!("  opened {} ({}), remembered: {is_remembered}", file.name(), file.known.seen_at)
+        }
+        Change::Updated(known) => {
+            format!(
+                "  updated {}: head {}, size {}, {}",
+                known.origin.name, known.head.len, known.size, known.seen_at
+            )
+        }
+        other => format!("  {other:?}").chars().take(100).collect(),
+    }
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+/// Every line that the spool holds.
+fn spooled(folder: &Path) -> HashSet<String> {
+    let mut lines = HashSet::new();
+    for item in fs::read_dir(folder).into_iter().flatten() {
+        let path = item.unwrap().path();
+        let bytes = fs::read(&path).unwrap();
+        let mut text = Vec::new();
+        match path.extension().unwrap().to_str().unwrap() {
+            "gz" => _ = flate2::read::MultiGzDecoder::new(&bytes[..]).read_to_end(&mut text),
+            "zst" => text = zstd::decode_all(&bytes[..]).unwrap_or_default(),
+            _ => text = bytes,
+        }
+        let whole = text.len() - text.iter().rev().position(|byte| *byte == b'\n').unwrap_or(text.len());
+        lines.extend(String::from_utf8_lossy(&text[..whole]).lines().map(str::to_owned));
+    }
+    lines
+}
+
 impl Agent {
-    fn start(state: &State) -> Agent {
+    fn start(state: &State, spool: &Path, capacity: usize) -> Agent {
         let remembered = state.known.values().map(|known| Remembered {
             known: known.clone(),
             points: state.points.get(&known.origin.name).copied().into_iter().collect(),
+            trail: Vec::new(),
         });
-        let registry = Registry::new(
-            b"machine".to_vec(),
-            "host".into(),
-            vec!["app".into()],
-            1,
-            remembered.collect(),
-            Box::new(|| 7),
-        );
-        Agent { registry, buffer: Buffer::default(), files: HashMap::new() }
+        let site = Site {
+            machine: b"machine".to_vec(),
+            host: "host".into(),
+            sources: vec!["app".into()],
+            rotates_elsewhere: vec![false],
+            outputs: 1,
+            takers: vec![1],
+            capacity,
+        };
+        let (spool, spooled) = Spool::open(spool.to_owned(), 1 << 20);
+        let registry = Registry::new(site, remembered.collect(), spooled, Box::new(|| 7));
+        let (files, inspections, saves) = Default::default();
+        Agent { registry, buffer: Buffer::default(), files, inspections, saves, spool, log: Vec::new() }
     }
 
     fn holds(&self, inode: u64) -> bool {
-        self.files.values().any(|(file, _, _)| file.metadata().unwrap().ino() == inode)
+        self.registry.files().any(|file| file.metadata().unwrap().ino() == inode)
+    }
+
+    /// Some of what other threads do for the agent.
+    fn tend(&mut self, now: Clock, state: &mut State, mut is_done: impl FnMut() -> bool) {
+        for inspection in std::mem::take(&mut self.inspections) {
+            if !is_done() {
+                self.inspections.push(inspection);
+                continue;
+            }
+            let mut changes = Vec::new();
+            self.registry.inspected(inspection.run(), now, &mut changes);
+            self.apply(changes, state);
+        }
+        for saving in std::mem::take(&mut self.saves) {
+            match is_done() {
+                true => self.registry.saved(&self.spool.save(&saving)),
+                false => self.saves.push(saving),
+            }
+        }
     }
 
     fn apply(&mut self, changes: Vec<Change>, state: &mut State) {
         for change in changes {
+            self.log.push(tell(&change));
             match change {
                 Change::Opened { file, is_remembered } => {
                     if !is_remembered {
-                        state.known.insert(file.name(), file.known.clone());
+                        let before = state.known.insert(file.name(), file.known.clone());
+                        assert!(before.is_none(), "a new content has the name of another: {before:?}");
                     }
                     let start = Point {
                         rewind: 0,
@@ -268,15 +469,26 @@ impl Agent {
                         mark: Mark::default(),
                     };
                     let point = state.points.get(&file.name()).copied().unwrap_or(start);
+                    file.set_committed(0, point);
                     self.files.insert(file.key, (file, point, Lines::default()));
                 }
-                Change::HeadGrew(known) => drop(state.known.insert(known.origin.name, known)),
-                Change::Closed { key } | Change::Gone { key, .. } => drop(self.files.remove(&key)),
-                Change::Grew | Change::Forgotten(_) => {}
-                Change::Destroyed(known) => {
-                    state.known.remove(&known.origin.name);
-                    state.points.remove(&known.origin.name);
+                Change::Updated(known) => drop(state.known.insert(known.origin.name, known)),
+                Change::Closed { key } => drop(self.files.remove(&key)),
+                Change::Forgotten(name) => {
+                    state.known.remove(&name);
+                    state.points.remove(&name);
                 }
+                Change::Inspect(inspection) => self.inspections.push(inspection),
+                Change::Save(saving) => self.saves.push(saving),
+                Change::Unsave(name) => {
+                    self.saves.retain(|saving| saving.name != name);
+                    self.spool.remove(name);
+                }
+                Change::Grew
+                | Change::Destroyed { .. }
+                | Change::Broken { .. }
+                | Change::WrittenThoughDeleted { .. }
+                | Change::Short { .. } => {}
                 Change::Unreadable { path, error } => panic!("{}: {error}", path.display()),
             }
         }
@@ -288,15 +500,16 @@ impl Agent {
         now: Clock,
         state: &mut State,
         delivered: &mut HashMap<String, Identity>,
-        written: &HashMap<String, u64>,
-        forgiven: &HashSet<String>,
+        written: &HashSet<String>,
     ) {
         let settings = Settings::new(Vec::new(), 256 * 1024);
         let Some((file, point, lines)) = self.files.get_mut(&key) else { return };
+        if matches!(file.life(), Life::Adrift | Life::Replaced) {
+            return;
+        }
         match self.buffer.read(file, point.at, &point.mark).unwrap() {
             Burst::Replaced => {
                 let mut changes = Vec::new();
-                self.files.remove(&key);
                 self.registry.replace(key, now, &mut changes);
                 self.apply(changes, state);
             }
@@ -304,47 +517,78 @@ impl Agent {
                 let mut pos = before;
                 while let Step::Record(framed) = lines.next(&settings, &bytes[pos..], point.at) {
                     let line = String::from_utf8(framed.body.to_vec()).unwrap();
-                    assert!(written.contains_key(&line), "torn or foreign: {line:?}");
+                    assert!(written.contains(&line), "torn or foreign: {line:?}");
                     point.seq += 1;
                     point.chain = point.chain.next(&leaf(framed.body));
                     let identity = (file.name(), framed.offset, point.seq, point.chain);
                     let first = *delivered.entry(line.clone()).or_insert(identity);
-                    assert_eq!(first, identity, "{line:?} is sent again, but not as it was");
-                    assert!(!forgiven.contains(&line), "{line:?} was destroyed, or so the model says");
+                    assert_eq!(first, identity, "{line:?} of {} is sent again, but as of {}", first.0, identity.0);
                     pos += (framed.end - point.at) as usize;
                     point.at = framed.end;
                 }
                 point.rewind = point.at;
-                point.mark = Mark::of(&bytes[..pos]);
+                if pos > 0 {
+                    point.mark = Mark::of(&bytes[..pos]);
+                }
             }
         }
     }
+}
+
+/// How many lines were written, and how many of them destroyed; or what happened.
+fn run(seed: u64) -> Result<(usize, usize), String> {
+    let mut world = World::new(seed);
+    let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        for _ in 0..60 {
+            world.act();
+        }
+        world.end();
+    }));
+    result.map(|()| (world.written.len(), world.forgiven.len())).map_err(|_| {
+        let known = world
+            .state
+            .known
+            .values()
+            .map(|known| format!("{known:?} {:?}", world.state.points.get(&known.origin.name)));
+        let last = world.agent.iter().flat_map(|agent| agent.log.iter().cloned());
+        let last = last.chain(world.agent.iter().map(|agent| format!("{:#?}", agent.registry)));
+        let lines: Vec<String> = world.log.iter().cloned().chain(last).chain(known).collect();
+        format!("seed {seed} (again: AUDITSHIP_SEED={seed} AUDITSHIP_SEEDS=1):\n{}", lines.join("\n"))
+    })
 }
 
 #[test]
 fn nothing_is_lost_torn_or_changed() {
     let number = |name: &str, default: u64| env::var(name).map_or(default, |text| text.parse().unwrap());
     let from = number("AUDITSHIP_SEED", 0);
-    let seeds = number("AUDITSHIP_SEEDS", 2000);
-    let (mut lines, mut forgiven) = (0, 0);
-    for seed in from..from + seeds {
-        let mut world = World::new(seed);
-        let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            for _ in 0..60 {
-                world.act();
-            }
-            world.end();
-        }));
-        if let Err(panic) = result {
-            println!("seed {seed}:\n{}", world.log.join("\n"));
-            for known in world.state.known.values() {
-                println!("{known:?} {:?}", world.state.points.get(&known.origin.name));
-            }
-            std::panic::resume_unwind(panic);
+    let seeds = number("AUDITSHIP_SEEDS", 10_000);
+    let next = AtomicU64::new(from);
+    let sums = Mutex::new((0, 0));
+    let failed = Mutex::new(BTreeMap::new());
+    std::thread::scope(|scope| {
+        for _ in 0..std::thread::available_parallelism().map_or(2, usize::from) {
+            scope.spawn(|| {
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= from + seeds || failed.lock().unwrap().len() >= 20 {
+                        return;
+                    }
+                    match run(seed) {
+                        Ok((lines, forgiven)) => {
+                            let mut sums = sums.lock().unwrap();
+                            *sums = (sums.0 + lines, sums.1 + forgiven);
+                        }
+                        Err(story) => _ = failed.lock().unwrap().insert(seed, story),
+                    }
+                }
+            });
         }
-        lines += world.written.len();
-        forgiven += world.forgiven.len();
+    });
+    let failed = failed.into_inner().unwrap();
+    if let Some(shortest) = failed.values().min_by_key(|story| story.len()) {
+        panic!("seeds {:?} failed, such as {shortest}", failed.keys());
     }
+    let (lines, forgiven) = *sums.lock().unwrap();
     println!("{seeds} seeds, {lines} lines, {forgiven} destroyed before anybody could read them");
-    assert!(lines > 0 && forgiven < lines / 2, "the model must not forgive everything");
+    assert!(seeds < 100 || (lines > 0 && forgiven < lines / 2), "the model must not forgive everything");
 }

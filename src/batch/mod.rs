@@ -16,22 +16,34 @@ pub struct Pool {
     free: Vec<Box<[u8]>>,
     used: usize,
     limit: usize,
+    /// Chunks' worth of memory that something else uses for a while.
+    lent: usize,
 }
 
 impl Pool {
     /// A pool that is full when `bytes` are in use.
     pub fn new(bytes: usize) -> Pool {
-        Pool { free: Vec::new(), used: 0, limit: (bytes / CHUNK).max(4) }
+        Pool { free: Vec::new(), used: 0, limit: (bytes / CHUNK).max(4), lent: 0 }
     }
 
     /// Whether the limit is reached.
     pub fn is_full(&self) -> bool {
-        self.used >= self.limit
+        self.used >= self.limit()
+    }
+
+    /// As many bytes are used by something else from now on; never all of the pool.
+    pub fn lend(&mut self, bytes: usize) {
+        self.lent = bytes.div_ceil(CHUNK);
+        while self.free.len() + self.used > self.limit() && self.free.pop().is_some() {}
+    }
+
+    fn limit(&self) -> usize {
+        self.limit.saturating_sub(self.lent).max(4)
     }
 
     /// Whether `chunks` are more than half of the limit: the open batches' share.
     pub fn is_more_than_half(&self, chunks: usize) -> bool {
-        chunks > self.limit / 2
+        chunks > self.limit() / 2
     }
 
     /// Bytes in use, in whole chunks.

@@ -8,15 +8,16 @@ use super::{
 use crate::{
     config::chain,
     discover::{self, Search},
-    model::{FileName, Nanos, Point, Sighting},
+    model::{Known, Nanos, Packing, Point, Sighting},
     parse::{Wanted, parse},
     pipeline::Settings,
     state::{self, Memory},
+    tail::begins_like,
 };
 use clap::Args;
 use serde::Serialize;
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     fs::File,
     os::unix::fs::FileExt as _,
     path::Path,
@@ -50,6 +51,8 @@ struct OutputStatus {
     stalled_since: Option<String>,
     /// Over its files.
     behind_bytes: u64,
+    /// Of these, what only deleted files, or the spool, hold.
+    deleted_bytes: u64,
     files: Vec<FileStatus>,
 }
 
@@ -57,10 +60,13 @@ struct OutputStatus {
 struct FileStatus {
     /// Its name at the destination; absent before the agent has seen it.
     file: Option<String>,
+    /// Where it is, or was last.
     path: String,
+    /// Of the content, whatever it is kept in.
     size: Option<u64>,
     acknowledged: u64,
     behind_bytes: u64,
+    deleted_bytes: u64,
     records: u64,
     /// The age of the oldest record that is not acknowledged, by its own time.
     oldest_unacknowledged_seconds: Option<u64>,
@@ -100,7 +106,7 @@ fn on_disk(settings: &Settings) -> Result<Vec<Sighting>, Failure> {
     let searches = settings
         .sources
         .iter()
-        .map(|source| Search::new(&source.include, &source.exclude))
+        .map(|source| Search::new(&source.include, &source.exclude, source.rotated_dir.as_deref()))
         .collect::<Result<Vec<_>, discover::PatternError>>();
     let searches = searches.map_err(|error| Failure::Usage(chain(&error)))?;
     Ok(discover::scan(&searches).files)
@@ -113,25 +119,32 @@ fn of_output<'a>(
     wanted: &Wanted,
 ) -> OutputStatus {
     // The newest content of each file.
-    let mut known: HashMap<(u64, u64), FileName> = HashMap::new();
-    let mut by_generation: Vec<_> = memory.files.values().collect();
+    let mut by_place: HashMap<(u64, u64), &Known> = HashMap::new();
+    let mut by_generation: Vec<_> = memory.files.values().filter(|known| !known.is_deleted).collect();
     by_generation.sort_by_key(|known| known.generation);
-    for file in by_generation {
-        known.insert((file.identity.device, file.identity.inode), file.origin.name);
-    }
+    by_place.extend(by_generation.into_iter().map(|known| (known.identity.place(), known)));
     let cursors = memory.cursors.get(output);
+    let point = |known: &Known| cursors.and_then(|cursors| cursors.get(&known.origin.name));
     let mut rows = Vec::new();
-    let mut shown = Vec::new();
+    let mut shown = HashSet::new();
     for file in files {
-        let name = known.get(&(file.device, file.inode)).copied();
-        shown.extend(name);
-        let point = name.and_then(|name| cursors?.get(&name));
-        rows.push(row(&file.path, Some(file.size), name, point, wanted));
+        let known = by_place.get(&(file.device, file.inode)).copied();
+        shown.extend(known.map(|known| known.origin.name));
+        match known {
+            Some(known) => {
+                let size = if known.packing == Packing::Plain { file.size } else { known.size };
+                rows.push(row(&file.path, Some(size), Some(known), point(known), wanted));
+            }
+            // A copy of what is known already is read from there.
+            None if file.family.is_rotated && memory.files.values().any(|known| begins_like(&file.path, known)) => {}
+            None => rows.push(row(&file.path, Some(file.size), None, None, wanted)),
+        }
     }
-    // Renamed or deleted: the agent may still hold them.
-    for (name, point) in cursors.into_iter().flatten().filter(|(name, _)| !shown.contains(name)) {
-        if let Some(known) = memory.files.get(name) {
-            rows.push(row(Path::new(&known.origin.path), None, Some(*name), Some(point), wanted));
+    // Renamed out of sight, or deleted: the agent may still hold them.
+    for known in memory.files.values().filter(|known| !shown.contains(&known.origin.name)) {
+        let row = row(Path::new(&known.seen_at), Some(known.size), Some(known), point(known), wanted);
+        if cursors.is_some() && row.behind_bytes > 0 {
+            rows.push(row);
         }
     }
     rows.sort_by(|a, b| b.behind_bytes.cmp(&a.behind_bytes).then_with(|| a.path.cmp(&b.path)));
@@ -142,21 +155,26 @@ fn of_output<'a>(
         stalled_since: health.filter(|_| stalled.is_some()).map(|health| health.since.to_string()),
         stalled,
         behind_bytes: rows.iter().map(|row| row.behind_bytes).sum(),
+        deleted_bytes: rows.iter().map(|row| row.deleted_bytes).sum(),
         files: rows,
     }
 }
 
-fn row(path: &Path, size: Option<u64>, name: Option<FileName>, point: Option<&Point>, wanted: &Wanted) -> FileStatus {
+fn row(path: &Path, size: Option<u64>, known: Option<&Known>, point: Option<&Point>, wanted: &Wanted) -> FileStatus {
     let acknowledged = point.map_or(0, |point| point.at);
     let behind_bytes = size.map_or(0, |size| size.saturating_sub(acknowledged));
+    let is_deleted = known.is_some_and(|known| known.is_deleted);
+    let is_plain = known.is_none_or(|known| known.packing == Packing::Plain);
+    let age = || if is_plain && !is_deleted { age_at(path, acknowledged, wanted) } else { None };
     FileStatus {
-        file: name.map(|name| name.to_string()),
+        file: known.map(|known| known.origin.name.to_string()),
         path: path.display().to_string(),
         size,
         acknowledged,
         behind_bytes,
+        deleted_bytes: if is_deleted { behind_bytes } else { 0 },
         records: point.map_or(0, |point| point.seq),
-        oldest_unacknowledged_seconds: if behind_bytes > 0 { age_at(path, acknowledged, wanted) } else { None },
+        oldest_unacknowledged_seconds: if behind_bytes > 0 { age() } else { None },
     }
 }
 
@@ -177,9 +195,14 @@ fn show(status: &Status) {
             (Some(text), Some(since)) => format!("waiting since {since}: {text}"),
             _ => "flows".to_owned(),
         };
-        println!("{}: {state}; {} behind", output.output, bytes(output.behind_bytes));
+        let deleted = match output.deleted_bytes {
+            0 => String::new(),
+            deleted => format!(", {} of it in deleted files", bytes(deleted)),
+        };
+        println!("{}: {state}; {} behind{deleted}", output.output, bytes(output.behind_bytes));
         let rows: Vec<Vec<String>> = output.files.iter().take(ROWS).map(cells).collect();
-        println!("{}", table(&["file", "size", "acknowledged", "behind", "records", "oldest unacknowledged"], &rows));
+        let heads = ["file", "size", "acknowledged", "behind", "deleted", "records", "oldest unacknowledged"];
+        println!("{}", table(&heads, &rows));
         if output.files.len() > ROWS {
             println!("  (and {} more; --json shows all)", output.files.len() - ROWS);
         }
@@ -192,6 +215,7 @@ fn cells(file: &FileStatus) -> Vec<String> {
         file.size.map_or_else(|| "-".into(), bytes),
         bytes(file.acknowledged),
         bytes(file.behind_bytes),
+        if file.deleted_bytes > 0 { bytes(file.deleted_bytes) } else { "-".into() },
         count(file.records),
         file.oldest_unacknowledged_seconds.map_or_else(|| "-".into(), |seconds| format!("{} s", count(seconds))),
     ]

@@ -21,10 +21,21 @@ pub(super) fn agent(root: &mut Section<'_>) -> Option<Agent> {
     {
         agent.not_yet(&admin.at, "admin");
     }
-    agent.later(&["spool", "dead_letters"]);
+    let spool_max_bytes = spool(&mut agent);
+    agent.later(&["dead_letters"]);
     agent.finish();
     let host = host?;
-    Some(Agent { state_dir, host, memory_limit, scan_interval, notify, shutdown_timeout, log_level, log_format })
+    Some(Agent {
+        state_dir,
+        host,
+        memory_limit,
+        spool_max_bytes,
+        scan_interval,
+        notify,
+        shutdown_timeout,
+        log_level,
+        log_format,
+    })
 }
 
 /// `[record]`: the names of the time.
@@ -57,6 +68,13 @@ fn host(agent: &mut Section<'_>) -> Option<String> {
         return None;
     }
     Some(name)
+}
+
+fn spool(agent: &mut Section<'_>) -> u64 {
+    let mut spool = agent.section("spool").unwrap_or_else(|| agent.empty("spool"));
+    let max_bytes = spool.size("max_bytes", 1 << 30, 0..=1 << 50);
+    spool.finish();
+    max_bytes
 }
 
 fn log(agent: &mut Section<'_>) -> (Level, LogFormat) {

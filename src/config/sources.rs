@@ -52,11 +52,12 @@ fn source(named: &Named<'_>, entry: &Entry) -> Option<Source> {
             "text within one line",
         );
     }
-    section.later(&["rotated_dir"]);
+    let rotated_dir = section.line("rotated_dir", "a folder: absolute, or relative to that of each file");
     section.finish();
     Some(Source {
         name: entry.name.clone(),
         include: include?,
+        rotated_dir: rotated_dir.map(|item| item.value.into()),
         exclude,
         start_at: start.unwrap_or(StartAt::Beginning),
         max_line: usize::try_from(max_line).unwrap_or(usize::MAX),

@@ -11,12 +11,12 @@ mod tests;
 pub use glob::{Pattern, PatternError};
 pub use hints::{Hint, Hints};
 
-use crate::model::Sighting;
+use crate::model::{Family, Sighting};
 use std::{
-    collections::{BTreeSet, HashSet},
+    collections::{BTreeMap, BTreeSet, HashSet},
     fs, io,
     os::unix::fs::MetadataExt as _,
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 
 /// What one source looks for.
@@ -26,13 +26,26 @@ pub struct Search {
     pub include: Vec<Pattern>,
     /// … unless one of these matches it too.
     pub exclude: Vec<Pattern>,
+    /// Where rotated files are looked for beside the folder of the file: absolute, or relative to that folder.
+    pub rotated_dir: Option<PathBuf>,
 }
 
 impl Search {
     /// Compiles the patterns of a source.
-    pub fn new(include: &[String], exclude: &[String]) -> Result<Search, PatternError> {
+    pub fn new(include: &[String], exclude: &[String], rotated_dir: Option<&Path>) -> Result<Search, PatternError> {
         let patterns = |texts: &[String]| texts.iter().map(|text| Pattern::new(text)).collect::<Result<Vec<_>, _>>();
-        Ok(Search { include: patterns(include)?, exclude: patterns(exclude)? })
+        let rotated_dir = rotated_dir.map(Path::to_owned);
+        Ok(Search { include: patterns(include)?, exclude: patterns(exclude)?, rotated_dir })
+    }
+
+    /// Whether a file at `path` belongs to the source by its own name.
+    pub fn is_match(&self, path: &Path) -> bool {
+        let any = |patterns: &[Pattern]| patterns.iter().any(|pattern| pattern.is_match(path));
+        any(&self.include) && !any(&self.exclude)
+    }
+
+    fn is_excluded(&self, path: &Path) -> bool {
+        self.exclude.iter().any(|pattern| pattern.is_match(path))
     }
 }
 
@@ -52,40 +65,52 @@ pub fn scan(searches: &[Search]) -> Scan {
     let mut scan = Scan::default();
     let mut taken = HashSet::new();
     for (source, search) in searches.iter().enumerate() {
+        let (folders, targets) = Default::default();
+        let mut walk = Walk { source, search, scan: &mut scan, taken: &mut taken, folders, targets };
         for pattern in &search.include {
-            let mut walk = Walk { source, search, pattern, scan: &mut scan, taken: &mut taken };
-            walk.start();
+            walk.start(pattern);
         }
+        walk.siblings();
     }
     scan
 }
 
+/// The walk of one source.
 struct Walk<'a> {
     source: usize,
     search: &'a Search,
-    pattern: &'a Pattern,
     scan: &'a mut Scan,
     taken: &'a mut HashSet<(u64, u64)>,
+    /// Folders with files of the source, or where one would be.
+    folders: BTreeSet<PathBuf>,
+    /// By folder: names of files that links lead to.
+    targets: BTreeMap<PathBuf, HashSet<String>>,
 }
 
 impl Walk<'_> {
-    fn start(&mut self) {
-        match self.pattern.depth() {
+    fn start(&mut self, pattern: &Pattern) {
+        match pattern.depth() {
             // The pattern is a plain path: its folder is where a new file would show.
             0 => {
-                self.scan.folders.insert(self.pattern.folder().to_owned());
-                self.file(self.pattern.base().to_owned());
+                self.scan.folders.insert(pattern.folder().to_owned());
+                self.folders.insert(pattern.folder().to_owned());
+                self.targets.entry(pattern.folder().to_owned()).or_default();
+                self.note_target(pattern.base());
+                self.file(pattern.base().to_owned(), None);
             }
-            depth => self.folder(self.pattern.base().to_owned(), depth),
+            depth => self.folder(pattern, pattern.base().to_owned(), depth),
         }
     }
 
-    fn folder(&mut self, path: PathBuf, depth: usize) {
+    fn folder(&mut self, pattern: &Pattern, path: PathBuf, depth: usize) {
         let items = match fs::read_dir(&path) {
             Ok(items) => items,
             Err(error) => return self.problem(path, error),
         };
         self.scan.folders.insert(path.clone());
+        if depth == 1 || pattern.is_deep() {
+            self.folders.insert(path.clone());
+        }
         for item in items {
             let item = match item {
                 Ok(item) => item,
@@ -94,17 +119,72 @@ impl Walk<'_> {
             let Ok(kind) = item.file_type() else { continue };
             let inner = item.path();
             let is_link = kind.is_symlink();
-            if depth > 1 && (kind.is_dir() || (is_link && !self.pattern.is_deep() && inner.is_dir())) {
-                self.folder(inner.clone(), depth - 1);
+            if depth > 1 && (kind.is_dir() || (is_link && !pattern.is_deep() && inner.is_dir())) {
+                self.folder(pattern, inner.clone(), depth - 1);
             }
-            if !kind.is_dir() && self.pattern.is_match(&inner) {
-                self.file(inner);
+            if kind.is_dir() {
+                continue;
+            }
+            if pattern.is_match(&inner) {
+                if is_link {
+                    self.note_target(&inner);
+                }
+                self.file(inner, None);
+            } else if let Some(family) = self.family(&path, &item.file_name().to_string_lossy()) {
+                self.file(inner, Some(family));
             }
         }
     }
 
-    fn file(&mut self, path: PathBuf) {
-        if self.search.exclude.iter().any(|pattern| pattern.is_match(&path)) {
+    /// The rotated siblings of a file behind a link are beside the file, not beside the link.
+    fn note_target(&mut self, link: &Path) {
+        let Ok(target) = fs::canonicalize(link) else { return };
+        let (Some(folder), Some(name)) = (target.parent(), target.file_name()) else { return };
+        if Some(folder) != link.parent() {
+            let names = self.targets.entry(folder.to_owned()).or_default();
+            names.insert(name.to_string_lossy().into_owned());
+        }
+    }
+
+    /// What `name` says, when it is a rotated name of a file in `folder` that belongs to the source.
+    fn family(&self, folder: &Path, name: &str) -> Option<Family> {
+        Family::rotated(name, |base| self.search.is_match(&folder.join(base)))
+    }
+
+    /// Rotated files that belong to the source, in folders that no pattern had listed.
+    fn siblings(&mut self) {
+        for (folder, targets) in std::mem::take(&mut self.targets) {
+            let search = self.search;
+            let is_base = |base: &str| targets.contains(base) || search.is_match(&folder.join(base));
+            self.siblings_in(&folder, is_base);
+        }
+        let Some(rotated) = &self.search.rotated_dir else { return };
+        let (search, folders) = (self.search, std::mem::take(&mut self.folders));
+        if rotated.is_absolute() {
+            let is_base = |base: &str| folders.iter().any(|folder| search.is_match(&folder.join(base)));
+            self.siblings_in(rotated, is_base);
+        } else {
+            for folder in &folders {
+                self.siblings_in(&folder.join(rotated), |base| search.is_match(&folder.join(base)));
+            }
+        }
+    }
+
+    fn siblings_in(&mut self, folder: &Path, is_base: impl Fn(&str) -> bool) {
+        // Where nothing can be listed the files themselves can be read all the same.
+        let Ok(items) = fs::read_dir(folder) else { return };
+        self.scan.folders.insert(folder.to_owned());
+        for item in items.flatten() {
+            let family = Family::rotated(&item.file_name().to_string_lossy(), &is_base);
+            if family.is_some() && item.file_type().is_ok_and(|kind| kind.is_file()) {
+                self.file(item.path(), family);
+            }
+        }
+    }
+
+    /// `family`: of a file that is here for the sake of its base.
+    fn file(&mut self, path: PathBuf, family: Option<Family>) {
+        if self.search.is_excluded(&path) {
             return;
         }
         let metadata = match fs::metadata(&path) {
@@ -112,13 +192,17 @@ impl Walk<'_> {
             Err(error) => return self.problem(path, error),
         };
         if metadata.is_file() && self.taken.insert((metadata.dev(), metadata.ino())) {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            let folder = path.parent().unwrap_or(&path);
+            let family = family.or_else(|| self.family(folder, &name)).unwrap_or_else(|| Family::itself(&name));
             self.scan.files.push(Sighting {
-                path,
+                family,
                 source: self.source,
                 device: metadata.dev(),
                 inode: metadata.ino(),
                 size: metadata.len(),
                 changed: changed(&metadata),
+                path,
             });
         }
     }

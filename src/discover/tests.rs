@@ -45,6 +45,7 @@ fn check(files: &[&str], links: &[(&str, &str)], searches: &[(&[&str], &[&str])]
         .map(|(include, exclude)| Search {
             include: include.iter().map(pattern).collect(),
             exclude: exclude.iter().map(pattern).collect(),
+            rotated_dir: None,
         })
         .collect();
     let mut found: Vec<(usize, String)> = scan(&searches)

@@ -4,13 +4,17 @@
 //! A line that is too long for one record leaves in parts, before its newline is seen: joined in order, the parts
 //! are the line.
 //!
+//! A run of NUL bytes is a gap, not a part of a line: a writer that does not append leaves one after copytruncate, and
+//! a file system after a power cut. At the start of a line any run is one, within a line only a run of [`GAP`] or
+//! more, which also ends that line. One record stands for it, with its place and length, so that nothing is hidden.
+//!
 //! Known limits: the fields of a long line are looked for in its first [`HEAD`] bytes only.
 
 #[cfg(test)]
 mod tests;
 
 use crate::model::{Digest, Part};
-use memchr::memchr;
+use memchr::memchr2;
 use sha2::{Digest as _, Sha256};
 
 /// Fields are looked for in this many bytes of a line; also the most that a reader must buffer for a step.
@@ -18,6 +22,9 @@ pub const HEAD: usize = 1 << 20;
 
 /// The most bytes of the file that one step moves over.
 pub const MAX_STEP: usize = 256 * 1024 + MAX_PREFIX + 2;
+
+/// So many NUL bytes within a line are a gap.
+pub const GAP: usize = 1024;
 
 /// The longest prefix that can be configured.
 pub const MAX_PREFIX: usize = 256;
@@ -54,6 +61,13 @@ pub enum Step<'b> {
         /// The offset after them.
         end: u64,
     },
+    /// A run of NUL bytes, of which this is the end.
+    Gap {
+        /// The offset of its first byte.
+        start: u64,
+        /// The offset after it.
+        end: u64,
+    },
     /// The bytes so far do not decide it.
     More,
 }
@@ -69,6 +83,8 @@ pub struct Framed<'b> {
     pub end: u64,
     /// Set when the line is too long for one record.
     pub part: Option<Part>,
+    /// Whether the line ends without a newline.
+    pub is_unterminated: bool,
     /// The bytes in which its fields are looked for; `None` for a part after the first, which shares the first's.
     pub head: Option<&'b [u8]>,
 }
@@ -89,6 +105,58 @@ enum Open {
     Parts { start: u64, number: u32, whole: Sha256 },
     /// They continue a line that is not ours.
     Foreign { start: u64 },
+    /// They continue a run of NUL bytes, of which at least one is still to come.
+    Gap { start: u64 },
+}
+
+/// What a stretch of a line is ended by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stop {
+    /// The newline at this index.
+    Newline(usize),
+    /// The gap at this index.
+    Gap(usize),
+    /// Nothing yet; before this index there is no gap for sure.
+    Open(usize),
+}
+
+impl Stop {
+    /// The index of what ends the line.
+    fn at(self) -> Option<usize> {
+        match self {
+            Stop::Newline(at) | Stop::Gap(at) => Some(at),
+            Stop::Open(_) => None,
+        }
+    }
+}
+
+/// What ends the line that `bytes` continue. `is_last`: nothing comes after them.
+fn stop(bytes: &[u8], is_last: bool) -> Stop {
+    match memchr2(b'\n', 0, bytes) {
+        Some(at) if bytes[at] == b'\n' => Stop::Newline(at),
+        Some(at) => stop_slow(bytes, at, is_last),
+        None => Stop::Open(bytes.len()),
+    }
+}
+
+/// There is a NUL at `nul`.
+#[cold]
+fn stop_slow(bytes: &[u8], mut nul: usize, is_last: bool) -> Stop {
+    loop {
+        let run = bytes[nul..].iter().take(GAP).take_while(|byte| **byte == 0).count();
+        if run >= GAP {
+            return Stop::Gap(nul);
+        }
+        if nul + run == bytes.len() && !is_last {
+            return Stop::Open(nul);
+        }
+        let from = nul + run;
+        match memchr2(b'\n', 0, &bytes[from..]) {
+            Some(at) if bytes[from + at] == b'\n' => return Stop::Newline(from + at),
+            Some(at) => nul = from + at,
+            None => return Stop::Open(bytes.len()),
+        }
+    }
 }
 
 impl Lines {
@@ -97,65 +165,91 @@ impl Lines {
     pub fn rewind(&self, at: u64) -> u64 {
         match self.open {
             Open::Line => at,
-            Open::Parts { start, .. } | Open::Foreign { start } => start,
+            Open::Parts { start, .. } | Open::Foreign { start } | Open::Gap { start } => start,
         }
     }
 
+    /// Whether a run of NUL bytes goes on at the current offset: how far can be found out without reading it all.
+    pub fn is_in_gap(&self) -> bool {
+        matches!(self.open, Open::Gap { .. })
+    }
+
     /// Looks at `bytes`, which begin at offset `at`: the end of the last step. At least [`HEAD`] + [`MAX_PREFIX`]
-    /// + 2 bytes always decide.
+    /// + [`GAP`] + 2 bytes always decide.
     pub fn next<'b>(&mut self, settings: &Settings, bytes: &'b [u8], at: u64) -> Step<'b> {
-        match self.open {
-            Open::Line => match memchr(b'\n', bytes) {
-                Some(newline) => match strip(&settings.prefix, &bytes[..newline]) {
-                    Some(body) if !settings.is_too_long(body) => Step::Record(Framed {
-                        body,
-                        offset: at,
-                        end: at + newline as u64 + 1,
-                        part: None,
-                        head: Some(body),
-                    }),
-                    Some(body) => self.first_part(settings, body, at, newline - body.len()),
-                    None if newline < MAX_STEP => Step::Passed { end: at + newline as u64 + 1 },
-                    None => self.begin_foreign(at),
-                },
-                None => self.open_ended(settings, bytes, at),
-            },
-            Open::Parts { .. } => self.next_part(settings, bytes, at, false),
-            Open::Foreign { start } => self.foreign(bytes, at, start),
-        }
+        self.step(settings, bytes, at, false)
     }
 
     /// What is left at the end of a file that will not grow any more: a last line without a newline.
     pub fn last<'b>(&mut self, settings: &Settings, bytes: &'b [u8], at: u64) -> Step<'b> {
-        if bytes.is_empty() {
-            return Step::More;
-        }
+        if bytes.is_empty() { Step::More } else { self.step(settings, bytes, at, true) }
+    }
+
+    fn step<'b>(&mut self, settings: &Settings, bytes: &'b [u8], at: u64, is_last: bool) -> Step<'b> {
         match self.open {
-            Open::Line => match strip(&settings.prefix, bytes) {
-                Some(body) if !settings.is_too_long(body) => Step::Record(Framed {
-                    body,
-                    offset: at,
-                    end: at + bytes.len() as u64,
-                    part: None,
-                    head: Some(body),
-                }),
-                Some(body) => self.first_part(settings, body, at, bytes.len() - body.len()),
-                None => Step::Passed { end: at + bytes.len() as u64 },
+            Open::Line => match stop(bytes, is_last) {
+                Stop::Newline(end) if bytes[0] != 0 => self.line(settings, &bytes[..end], at, 1),
+                _ if bytes.first() == Some(&0) => self.gap(bytes, at, at, is_last),
+                Stop::Newline(end) => self.line(settings, &bytes[..end], at, 1),
+                Stop::Gap(end) => self.line(settings, &bytes[..end], at, 0),
+                Stop::Open(_) if is_last => self.line(settings, bytes, at, 0),
+                Stop::Open(clear) => self.open_ended(settings, bytes, clear, at),
             },
-            Open::Parts { .. } => self.next_part(settings, bytes, at, true),
-            Open::Foreign { start } => self.foreign(bytes, at, start),
+            Open::Parts { .. } => self.next_part(settings, bytes, at, is_last),
+            Open::Foreign { start } => self.foreign(bytes, at, start, is_last),
+            Open::Gap { start } => self.gap(bytes, at, start, is_last),
         }
     }
 
+    /// A whole line; `newline`: how many bytes its end has.
+    fn line<'b>(&mut self, settings: &Settings, line: &'b [u8], at: u64, newline: usize) -> Step<'b> {
+        match strip(&settings.prefix, line) {
+            Some(body) if !settings.is_too_long(body) => Step::Record(Framed {
+                body,
+                offset: at,
+                end: at + (line.len() + newline) as u64,
+                part: None,
+                is_unterminated: newline == 0,
+                head: Some(body),
+            }),
+            Some(body) => self.first_part(settings, body, at, line.len() - body.len()),
+            None if line.len() < MAX_STEP => Step::Passed { end: at + (line.len() + newline) as u64 },
+            None => self.begin_foreign(at),
+        }
+    }
+
+    /// `bytes` begin a line whose end is not there yet; in the first `clear` of them there is no gap.
     #[cold]
-    fn open_ended<'b>(&mut self, settings: &Settings, bytes: &'b [u8], at: u64) -> Step<'b> {
+    fn open_ended<'b>(&mut self, settings: &Settings, bytes: &'b [u8], clear: usize, at: u64) -> Step<'b> {
         let known = bytes.len().min(settings.prefix.len());
         if bytes[..known] != settings.prefix[..known] {
-            return if bytes.len() < MAX_STEP { Step::More } else { self.begin_foreign(at) };
+            return if clear < MAX_STEP { Step::More } else { self.begin_foreign(at) };
         }
-        match strip(&settings.prefix, bytes) {
-            Some(body) if body.len() >= HEAD => self.first_part(settings, body, at, bytes.len() - body.len()),
+        // What is sought in its head must not depend on whether a gap is seen whole yet.
+        match strip(&settings.prefix, &bytes[..clear]) {
+            Some(body) if body.len() >= HEAD => self.first_part(settings, body, at, clear - body.len()),
             _ => Step::More,
+        }
+    }
+
+    /// A run of NUL bytes that began at `start`. Its last byte stays until it is known to be the last: what stands for
+    /// the gap ends where nothing that was done before ends.
+    #[cold]
+    fn gap<'b>(&mut self, bytes: &'b [u8], at: u64, start: u64, is_last: bool) -> Step<'b> {
+        let run = bytes.iter().position(|byte| *byte != 0);
+        match run {
+            None if bytes.is_empty() => Step::More,
+            None if !is_last => {
+                self.open = Open::Gap { start };
+                match bytes.len() {
+                    1 => Step::More,
+                    len => Step::Passed { end: at + len as u64 - 1 },
+                }
+            }
+            run => {
+                self.open = Open::Line;
+                Step::Gap { start, end: at + run.unwrap_or(bytes.len()) as u64 }
+            }
         }
     }
 
@@ -171,6 +265,7 @@ impl Lines {
             offset: at,
             end: at + (skipped + cut) as u64,
             part: Some(Part { number: 1, whole: None }),
+            is_unterminated: false,
             head: Some(&body[..body.len().min(HEAD)]),
         })
     }
@@ -178,24 +273,29 @@ impl Lines {
     #[cold]
     fn next_part<'b>(&mut self, settings: &Settings, bytes: &'b [u8], at: u64, is_last: bool) -> Step<'b> {
         let Open::Parts { number, whole, .. } = &mut self.open else { return Step::More };
-        let newline = memchr(b'\n', bytes);
-        let rest = &bytes[..newline.unwrap_or(bytes.len())];
-        if rest.len() > settings.part {
+        let stop = stop(bytes, is_last);
+        let (rest, clear) = match stop {
+            Stop::Newline(end) | Stop::Gap(end) => (&bytes[..end], end),
+            Stop::Open(clear) => (bytes, clear),
+        };
+        if rest.len() > settings.part && clear >= settings.part {
             let body = &rest[..cut_at(rest, settings.part)];
             *number = number.saturating_add(1);
             whole.update(body);
             let part = Some(Part { number: *number, whole: None });
-            return Step::Record(Framed { body, offset: at, end: at + body.len() as u64, part, head: None });
+            let end = at + body.len() as u64;
+            return Step::Record(Framed { body, offset: at, end, part, is_unterminated: false, head: None });
         }
-        if newline.is_none() && !is_last {
+        if stop.at().is_none() && !is_last {
             return Step::More;
         }
         whole.update(rest);
         let whole: Digest = whole.clone().finalize().into();
         let part = Some(Part { number: number.saturating_add(1), whole: Some(whole) });
         self.open = Open::Line;
-        let end = at + rest.len() as u64 + u64::from(newline.is_some());
-        Step::Record(Framed { body: rest, offset: at, end, part, head: None })
+        let is_unterminated = !matches!(stop, Stop::Newline(_));
+        let end = at + rest.len() as u64 + u64::from(!is_unterminated);
+        Step::Record(Framed { body: rest, offset: at, end, part, is_unterminated, head: None })
     }
 
     /// Leaves the offset where it is: the next step passes over the line's bytes without buffering them all.
@@ -206,21 +306,21 @@ impl Lines {
     }
 
     #[cold]
-    fn foreign(&mut self, bytes: &[u8], at: u64, start: u64) -> Step<'static> {
-        let bytes = &bytes[..bytes.len().min(MAX_STEP)];
-        if bytes.is_empty() {
-            return Step::More;
-        }
-        match memchr(b'\n', bytes) {
-            Some(newline) => {
-                self.open = Open::Line;
-                Step::Passed { end: at + newline as u64 + 1 }
-            }
-            None => {
+    fn foreign(&mut self, bytes: &[u8], at: u64, start: u64, is_last: bool) -> Step<'static> {
+        // Looked at with what follows, so that a gap is seen whole.
+        let is_last = is_last && bytes.len() <= MAX_STEP;
+        let end = match stop(&bytes[..bytes.len().min(MAX_STEP)], is_last) {
+            Stop::Newline(newline) => newline + 1,
+            Stop::Gap(gap) => gap,
+            // All of it are NULs that may be the beginning of a gap.
+            Stop::Open(0) => return Step::More,
+            Stop::Open(clear) => {
                 self.open = Open::Foreign { start };
-                Step::Passed { end: at + bytes.len() as u64 }
+                return Step::Passed { end: at + clear as u64 };
             }
-        }
+        };
+        self.open = Open::Line;
+        Step::Passed { end: at + end as u64 }
     }
 }
 

@@ -6,6 +6,7 @@ use proptest::prelude::*;
 enum Out {
     Record { offset: u64, end: u64, body: Vec<u8>, part: Option<(u32, bool)> },
     Passed(u64),
+    Gap { start: u64, end: u64 },
 }
 
 /// Frames `text`, of which `reveal(at)` bytes are visible at a time.
@@ -31,6 +32,11 @@ fn frame(settings: &Settings, text: &[u8], is_final: bool, mut visible: impl FnM
                 at = end as usize;
                 out.push(Out::Passed(end));
             }
+            Step::Gap { start, end } => {
+                assert!(at as u64 >= start && at < end as usize, "a step that moves over nothing would be lost");
+                at = end as usize;
+                out.push(Out::Gap { start, end });
+            }
             Step::More if see == text.len() => return out,
             Step::More => see = (see + visible(see).max(1)).min(text.len()),
         }
@@ -42,6 +48,7 @@ fn bodies(out: &[Out]) -> Vec<(String, Option<(u32, bool)>)> {
         .filter_map(|o| match o {
             Out::Record { body, part, .. } => Some((String::from_utf8_lossy(body).into_owned(), *part)),
             Out::Passed(_) => None,
+            Out::Gap { start, end } => Some((format!("gap {start}..{end}"), None)),
         })
         .collect()
 }
@@ -89,7 +96,7 @@ fn a_line_between_part_and_limit_is_cut_only_when_it_grows_on_its_way() {
     let settings = Settings::new(Vec::new(), 16);
     let part_of = |text: &[u8]| match &frame(&settings, text, false, |_| 99)[0] {
         Out::Record { part, .. } => *part,
-        Out::Passed(_) => None,
+        Out::Passed(_) | Out::Gap { .. } => None,
     };
     assert_eq!(part_of(b"0123456789abcd\n"), None);
     assert_eq!(part_of(b"0123456789abc\xff\n"), Some((1, false)));
@@ -105,6 +112,41 @@ fn the_whole_hash_is_on_the_last_part() {
     let Step::Record(last) = lines.next(&settings, &text[12..], 12) else { panic!("a last part") };
     assert_eq!(last.part, Some(Part { number: 2, whole: Some(crate::model::leaf(&text[..17])) }));
     assert_eq!((last.end, lines.rewind(18)), (18, 18));
+}
+
+#[test]
+fn nul_bytes_are_a_gap_and_glue_nothing_together() {
+    let nuls = |count: usize| "\0".repeat(count);
+    fn check(prefix: &str, text: &str, is_final: bool, expect: &[&str]) {
+        for step in [usize::MAX / 2, 1000, 7] {
+            let out = frame(&Settings::new(prefix.into(), 2000), text.as_bytes(), is_final, |_| step);
+            let found: Vec<String> = bodies(&out).into_iter().map(|(body, _)| body).collect();
+            assert_eq!(found, expect, "{prefix:?} {:?}", text.replace('\0', ""));
+        }
+    }
+    check("", &format!("{}a\n", nuls(1)), false, &["gap 0..1", "a"]);
+    check("", &format!("a\n{}b\n", nuls(5000)), false, &["a", "gap 2..5002", "b"]);
+    check("", &format!("a\n{}\nb\n", nuls(3)), false, &["a", "gap 2..5", "", "b"]);
+    // Cut off by a crash: what was begun is not glued to what comes after it.
+    check("", &format!("torn{}b\n", nuls(GAP)), false, &["torn", "gap 4..1028", "b"]);
+    check("", &format!("x{}y\n", nuls(3)), false, &["x\0\0\0y"]);
+    check("p:", &format!("foreign{}p:b\n", nuls(GAP)), false, &["gap 7..1031", "b"]);
+    check("p:", &format!("p:torn{}p:b\n", nuls(GAP)), false, &["torn", "gap 6..1030", "b"]);
+    // At the end nothing is known until the file is at its end.
+    check("", &format!("a\n{}", nuls(9)), false, &["a"]);
+    check("", &format!("a\n{}", nuls(9)), true, &["a", "gap 2..11"]);
+    check("", &format!("a{}", nuls(9)), true, &["a\0\0\0\0\0\0\0\0\0"]);
+    check("", &format!("a{}", nuls(GAP)), true, &["a", "gap 1..1025"]);
+}
+
+#[test]
+fn a_long_line_ends_at_a_gap() {
+    let settings = Settings::new(Vec::new(), 16);
+    let text = [b"0123456789abcdef0".to_vec(), vec![0; GAP], b"next\n".to_vec()].concat();
+    let parts: Vec<_> = bodies(&frame(&settings, &text, false, |_| 5));
+    let expect =
+        [("0123456789ab", Some((1, false))), ("cdef0", Some((2, true))), ("gap 17..1041", None), ("next", None)];
+    assert_eq!(parts, expect.map(|(body, part)| (body.to_owned(), part)));
 }
 
 #[test]
@@ -131,6 +173,7 @@ proptest! {
     #[test]
     fn framing_depends_on_the_bytes_alone(
         pieces in prop::collection::vec(prop_oneof![
+            Just(vec![0; 3]), Just(vec![0; GAP - 1]), Just(vec![0; GAP]), Just(vec![0; 3 * GAP]),
             Just(b"\n".to_vec()), Just(b"p:".to_vec()), Just(b"p: ".to_vec()), Just("é".as_bytes().to_vec()),
             prop::collection::vec(any::<u8>(), 0..40),
         ], 0..40),
@@ -140,19 +183,30 @@ proptest! {
     ) {
         let text = pieces.concat();
         let settings = Settings::new(if prefixed { b"p:".to_vec() } else { Vec::new() }, 16);
-        let whole = frame(&settings, &text, is_final, |_| usize::MAX / 2);
+        let steps: Vec<usize> = steps.into_iter().map(|step| if text.len() > 1000 { step * 97 } else { step }).collect();
+        let frame = |visible: &mut dyn FnMut(usize) -> usize| {
+            let out = frame(&settings, &text, is_final, visible);
+            // How far a step passes over something depends on what is there of it.
+            out.into_iter().filter(|out| !matches!(out, Out::Passed(_))).collect::<Vec<_>>()
+        };
+        let whole = frame(&mut |_| usize::MAX / 2);
         let mut turn = steps.iter().cycle();
-        let dripped = frame(&settings, &text, is_final, |_| *turn.next().unwrap_or(&1));
+        let dripped = frame(&mut |_| *turn.next().unwrap_or(&1));
         prop_assert_eq!(&whole, &dripped);
         if !prefixed {
             let mut joined = Vec::new();
             let mut position = 0;
             for out in &whole {
-                let Out::Record { offset, end, body, part } = out else { panic!("no prefix, no passing") };
+                let (offset, end, body, part) = match out {
+                    Out::Record { offset, end, body, part } => (offset, end, body.clone(), part),
+                    Out::Gap { start, end } => (start, end, vec![0; (end - start) as usize], &None),
+                    Out::Passed(_) => unreachable!("left out"),
+                };
+                let is_gap = matches!(out, Out::Gap { .. });
                 prop_assert_eq!(*offset, position);
                 position = *end;
-                joined.extend_from_slice(body);
-                if part.is_none_or(|(_, whole)| whole) && (*end as usize) <= text.len() && text[*end as usize - 1] == b'\n' {
+                joined.extend_from_slice(&body);
+                if !is_gap && part.is_none_or(|(_, whole)| whole) && (*end as usize) <= text.len() && text[*end as usize - 1] == b'\n' {
                     joined.push(b'\n');
                 }
             }

@@ -1,6 +1,6 @@
 //! What survives a restart about a file.
 
-use super::{Mark, Origin};
+use super::{Family, Mark, Nanos, Origin};
 
 /// What the file system says a file is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -11,6 +11,13 @@ pub struct Identity {
     pub inode: u64,
     /// The birth time in nanoseconds since 1970, where the file system keeps one.
     pub birth: Option<i64>,
+}
+
+impl Identity {
+    /// Device and inode: what is unique among the files that exist.
+    pub fn place(&self) -> (u64, u64) {
+        (self.device, self.inode)
+    }
 }
 
 /// A file's content as the state remembers it.
@@ -26,6 +33,28 @@ pub struct Known {
     pub generation: u32,
     /// The mark of the first bytes of the content: all of them up to [`Mark::MAX`] as of the last look.
     pub head: Mark,
+    /// How the file that holds it now keeps it; offsets always count the bytes as they were written.
+    pub packing: Packing,
+    /// Its length when that was last worth keeping: when it was rotated, deleted, or the agent stopped.
+    pub size: u64,
+    /// Whether no path led to it any more: its inode may be another file's by now.
+    pub is_deleted: bool,
+    /// When a scan last found it, to the day: what was not seen for long is forgotten.
+    pub last_seen: Nanos,
+    /// Where it was last found, links resolved; absolute.
+    pub seen_at: String,
+}
+
+/// How a file keeps its content.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Packing {
+    /// As it is.
+    #[default]
+    Plain,
+    /// gzip (RFC 1952), perhaps several members.
+    Gzip,
+    /// Zstandard (RFC 8878), perhaps several frames, with a window of at most 8 MiB.
+    Zstd,
 }
 
 /// A file that a scan found.
@@ -35,6 +64,8 @@ pub struct Sighting {
     pub path: std::path::PathBuf,
     /// The number of the source that owns it, in configuration order.
     pub source: usize,
+    /// What its name says of it.
+    pub family: Family,
     /// The device number behind the path.
     pub device: u64,
     /// The inode number behind the path.

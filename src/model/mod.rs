@@ -1,12 +1,14 @@
 //! The nouns that every stage shares. Pure values: no clock, no sockets, no files.
 
+mod family;
 mod file;
 mod known;
 mod record;
 mod time;
 
+pub use family::{Family, bases, packing_of};
 pub use file::{FileName, Mark, Origin, Point};
-pub use known::{Identity, Known, Sighting};
+pub use known::{Identity, Known, Packing, Sighting};
 pub use record::{Chain, Digest, LabelSet, Marks, Part, Record, leaf};
 pub use time::{Nanos, Stamp};
 

@@ -47,11 +47,15 @@ impl Marks {
     /// The last line of a file that ended without a newline.
     pub const UNTERMINATED: Marks = Marks(8);
 
-    const NAMES: [(Marks, &'static str); 4] = [
+    /// Not a line: stands for a run of NUL bytes that a writer or a crash left in the file.
+    pub const GAP: Marks = Marks(16);
+
+    const NAMES: [(Marks, &'static str); 5] = [
         (Marks::MALFORMED, "malformed"),
         (Marks::INVALID_UTF8, "invalid_utf8"),
         (Marks::EMPTY, "empty"),
         (Marks::UNTERMINATED, "unterminated"),
+        (Marks::GAP, "gap"),
     ];
 
     /// Both.

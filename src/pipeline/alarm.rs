@@ -1,7 +1,7 @@
 //! The pipeline's notable events, one function each: what the log says, and what the operator can do.
 
 use crate::{
-    model::{LabelSet, Origin},
+    model::{FileName, Known, LabelSet},
     output::{Cause, Described},
     send::Change,
     tail::TailFile,
@@ -103,13 +103,72 @@ pub(super) fn truncated(output: &str, file: &TailFile, unread: u64) {
     }
 }
 
-/// Content was destroyed while nobody looked.
-pub(super) fn destroyed(origin: &Origin) {
+/// Content is in no file that can be found.
+pub(super) fn destroyed(known: &Known, unread: Option<u64>) {
+    let (path, name) = (&known.origin.path, known.origin.name);
+    match unread {
+        Some(unread_bytes) => tracing::error!(
+            path, %name, unread_bytes,
+            "at least these bytes of the file are lost: no file holds them any more, nor a copy or a compressed form \
+             of it; keep rotated files until they are delivered"
+        ),
+        None => tracing::warn!(
+            path, %name,
+            "the file was deleted, truncated or written anew while the agent was stopped: what it held beyond the last \
+             position is lost, and nobody can say how much that is"
+        ),
+    }
+}
+
+/// NUL bytes where lines should be.
+pub(super) fn gap(output: &str, file: &TailFile, offset: u64, nul_bytes: u64) {
+    let path = &file.known.origin.path;
     tracing::warn!(
-        path = origin.path, name = %origin.name,
-        "the file was truncated or written anew while the agent was stopped: what it held beyond the last position is \
-         lost, and nobody can say how much that is; what it holds now is read from its start"
+        output,
+        path,
+        offset,
+        nul_bytes,
+        "a run of NUL bytes instead of lines: left by a crash, or by truncating a file whose writer does not append; \
+         it is delivered as one record marked gap"
     );
+}
+
+/// A compressed file stays incomplete.
+pub(super) fn broken_archive(path: &Path, error: &io::Error) {
+    tracing::error!(
+        path = %path.display(), %error,
+        "the compressed file is cut off or damaged: what comes out of it is delivered, the rest cannot be read"
+    );
+}
+
+/// A deleted file is not safe from the end of the agent.
+pub(super) fn at_risk(name: FileName, at_risk_bytes: u64, error: &io::Error) {
+    tracing::error!(
+        %name, at_risk_bytes, %error,
+        "a file was deleted before all of it was delivered, and these bytes of it cannot be saved: they are read as \
+         long as the agent runs, and lost when it ends; raise agent.spool.max_bytes or free space"
+    );
+}
+
+/// A program does not know that its file is deleted.
+pub(super) fn written_though_deleted(path: &Path) {
+    tracing::warn!(
+        path = %path.display(),
+        "a program goes on writing to this file though it was deleted; the lines are read, but when the program or \
+         the agent ends they are gone for everybody else: have it open its file anew"
+    );
+}
+
+/// More files than descriptors.
+pub(super) fn short_of_descriptors(waiting: usize) {
+    match waiting {
+        0 => tracing::info!("all files can be opened again"),
+        waiting => tracing::error!(
+            waiting,
+            "files wait, because as many as the limit on open files allows are not delivered yet; they are opened as \
+             others are done with: raise LimitNOFILE (ulimit -Hn)"
+        ),
+    }
 }
 
 /// A file cannot be read.

@@ -41,7 +41,7 @@ impl Lane {
         for key in self.dirty.drain() {
             let (Some(file), Some(safe)) = (self.files.get(&key), self.ledger.safe(key)) else { continue };
             if self.committed.insert(key, safe.at) != Some(safe.at) {
-                file.file.set_settled(self.plan.index, safe.at);
+                file.file.set_committed(self.plan.index, *safe);
                 entries.push(Entry::Cursor { output: self.plan.name.clone(), file: file.file.name(), point: *safe });
             }
         }
@@ -55,7 +55,7 @@ impl Lane {
         let Some(file) = self.files.get(&key) else { return };
         let is_committed = self.ledger.safe(key).is_some_and(|safe| self.committed.get(&key) == Some(&safe.at));
         let is_read = match file.file.life() {
-            Life::Live => false,
+            Life::Live | Life::Adrift => false,
             Life::Final => file.place.at >= file.file.size() && is_committed,
             Life::Replaced => true,
         };

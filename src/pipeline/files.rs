@@ -23,7 +23,7 @@ pub(super) struct LaneFile {
     pub looked: Option<u64>,
     /// Whether it waits in the lane's queue of files to read.
     pub is_queued: bool,
-    /// The content is gone, or reading it fails for good: nothing more is read.
+    /// It was said that the content is gone.
     pub is_over: bool,
     /// A read error has been said and not been taken back.
     pub is_failing: bool,
@@ -85,7 +85,7 @@ impl LaneFile {
 
     /// Whether there may be something to read.
     pub(super) fn is_ready(&self) -> bool {
-        !self.is_over && self.looked != Some(self.file.changes())
+        self.looked != Some(self.file.changes())
     }
 }
 

@@ -2,22 +2,23 @@
 
 use super::{
     alarm,
+    helpers::Helpers,
     lane::Event,
     plan::wall_clock,
     settings::{Source, StartAt},
 };
 use crate::{
     ack::FileKey,
-    discover::{Hint, Hints, Pattern, PatternError, Search, scan},
-    model::{Chain, Mark, Point},
+    discover::{Hint, Hints, PatternError, Search, scan},
+    model::{Chain, FileName, Mark, Point},
     state::{Entry, Store},
-    tail::{Change, Clock, Registry, Remembered, TailFile},
+    tail::{Change, Clock, Inspected, Registry, Remembered, Saved, Site, Spool, TailFile},
 };
 use rustix::time::{ClockId, clock_gettime};
 use std::{
     collections::{BTreeSet, HashMap, HashSet},
     io,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -32,6 +33,12 @@ const HINT_PAUSE: Duration = Duration::from_millis(20);
 const SCAN_SHARE: u32 = 200;
 /// Scans that hints ask for may use one part in this many of one core.
 const HINTED_SHARE: u32 = 10;
+/// While it is not known of all files what they are, the next scan comes after this, or this many times what a scan
+/// costs.
+const UNSETTLED_PAUSE: Duration = Duration::from_millis(100);
+const UNSETTLED_SHARE: u32 = 4;
+/// A stop waits for so long until what was deleted is saved.
+const LAST_SAVES: Duration = Duration::from_secs(10);
 /// Hints that wait to be looked at; when there are more, a scan answers them all.
 pub(super) const HINTS: usize = 1024;
 
@@ -42,6 +49,10 @@ pub(super) enum FollowEvent {
     Hint(Hint),
     /// A lane found that this content was truncated away.
     Replaced(FileKey),
+    /// What a compressed file is.
+    Inspected(Box<Inspected>),
+    /// What became of bytes of a deleted file.
+    Saved(Saved),
     /// The end.
     Stop,
 }
@@ -54,12 +65,37 @@ pub(super) struct Target {
     pub lane: Sender<Event>,
 }
 
+/// What of the settings concerns files.
+pub(super) struct FollowSettings<'s> {
+    pub sources: &'s [Source],
+    pub host: &'s str,
+    pub spool_max_bytes: u64,
+    /// How many files may be open.
+    pub capacity: usize,
+    /// Between two complete scans.
+    pub interval: Duration,
+    pub notify: bool,
+}
+
+/// Why files cannot be followed.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum FollowError {
+    #[error(transparent)]
+    Pattern(#[from] PatternError),
+    #[error(transparent)]
+    System(#[from] io::Error),
+}
+
 /// The follow thread's state.
 pub(super) struct Follow {
     searches: Vec<Search>,
     start_at: Vec<StartAt>,
     sources: Vec<String>,
     registry: Registry,
+    helpers: Helpers,
+    /// Contents that were deleted and are not saved, as was said.
+    at_risk: HashSet<FileName>,
+    is_listed: bool,
     targets: Vec<Target>,
     store: Arc<Store>,
     /// Source and output whose files have been listed once.
@@ -76,27 +112,37 @@ pub(super) struct Follow {
 }
 
 impl Follow {
-    #[allow(clippy::too_many_arguments)]
+    /// `events`: where hints and answers are sent to; `capacity`: how many files may be open.
     pub(super) fn new(
-        sources: &[Source],
-        host: String,
+        settings: &FollowSettings<'_>,
         targets: Vec<Target>,
         store: Arc<Store>,
         machine: Vec<u8>,
-        interval: Duration,
         started: Instant,
-        hints_to: Option<SyncSender<FollowEvent>>,
-    ) -> Result<Follow, PatternError> {
+        events: &SyncSender<FollowEvent>,
+    ) -> Result<Follow, FollowError> {
+        let sources = settings.sources;
         let memory = store.memory();
         let remembered = memory.files.values().map(|known| Remembered {
             known: known.clone(),
             points: memory.cursors.values().filter_map(|c| c.get(&known.origin.name)).copied().collect(),
+            trail: Vec::new(),
         });
         let names: Vec<String> = sources.iter().map(|source| source.name.clone()).collect();
-        let nonce = Box::new(|| fastrand::u64(..));
-        let registry = Registry::new(machine, host, names.clone(), targets.len(), remembered.collect(), nonce);
+        let takers = |source: usize| targets.iter().filter(|target| target.takes.get(source) == Some(&true)).count();
+        let site = Site {
+            machine,
+            host: settings.host.to_owned(),
+            sources: names.clone(),
+            rotates_elsewhere: sources.iter().map(|source| source.rotated_dir.is_some()).collect(),
+            outputs: targets.len(),
+            takers: (0..sources.len()).map(takers).collect(),
+            capacity: settings.capacity,
+        };
+        let (spool, spooled) = Spool::open(store.folder().join("spool"), settings.spool_max_bytes);
+        let registry = Registry::new(site, remembered.collect(), spooled, Box::new(|| fastrand::u64(..)));
         let overflow = Arc::new(AtomicBool::new(false));
-        let hints = hints_to.and_then(|sender| watch(sender, Arc::clone(&overflow)));
+        let hints = if settings.notify { watch(events.clone(), Arc::clone(&overflow)) } else { None };
         let mut listed = memory.sources;
         if store.is_damaged() {
             // What is missing may have been read before: its end now is not the end of first sight.
@@ -111,15 +157,18 @@ impl Follow {
         Ok(Follow {
             searches: sources
                 .iter()
-                .map(|source| Search::new(&source.include, &source.exclude))
+                .map(|source| Search::new(&source.include, &source.exclude, source.rotated_dir.as_deref()))
                 .collect::<Result<_, _>>()?,
             start_at: sources.iter().map(|source| source.start_at).collect(),
             sources: names,
             registry,
+            helpers: Helpers::start(spool, events)?,
+            at_risk: HashSet::new(),
+            is_listed: false,
             targets,
             store,
             listed,
-            interval,
+            interval: settings.interval,
             hints,
             said: HashSet::new(),
             started,
@@ -130,16 +179,26 @@ impl Follow {
 
     /// Scans, and waits for the next reason to look, until it is stopped. Returns the paths that it could not use.
     pub(super) fn run(mut self, events: &Receiver<FollowEvent>) -> Vec<PathBuf> {
-        let mut is_first = true;
         loop {
             let pause = self.scan();
-            if std::mem::take(&mut is_first) {
-                self.all_listed();
-            }
             if !self.wait(events, Instant::now() + pause) {
+                self.stop(events);
                 return self.said.into_iter().collect();
             }
         }
+    }
+
+    /// What was deleted just now is open here only: it is saved before the end.
+    fn stop(&mut self, events: &Receiver<FollowEvent>) {
+        self.scan();
+        let deadline = Instant::now() + LAST_SAVES;
+        while self.helpers.is_saving() {
+            let Ok(event) = events.recv_timeout(deadline.saturating_duration_since(Instant::now())) else { break };
+            if let FollowEvent::Saved(saved) = event {
+                self.saved(&saved);
+            }
+        }
+        self.store.append(self.registry.unfinished().into_iter().map(Entry::File));
     }
 
     /// One complete scan. Returns the pause until the next.
@@ -151,6 +210,7 @@ impl Follow {
         let now = self.clock();
         let changes = self.registry.look(found.files, now);
         problems.extend(self.apply(changes));
+        self.list_when_settled();
         for (path, error) in problems.iter().filter(|(path, _)| !self.said.contains(*path)) {
             alarm::unusable_path(path, error);
         }
@@ -167,6 +227,9 @@ impl Follow {
             .unwrap_or_default()
             .saturating_sub(Duration::try_from(before).unwrap_or_default());
         self.next_hinted = Instant::now() + cost.saturating_mul(HINTED_SHARE);
+        if self.registry.is_settling() {
+            return self.interval.min(UNSETTLED_PAUSE.max(cost.saturating_mul(UNSETTLED_SHARE)));
+        }
         if is_watching { self.interval.max(cost.saturating_mul(SCAN_SHARE)) } else { self.interval }
     }
 
@@ -193,6 +256,12 @@ impl Follow {
                 match next {
                     FollowEvent::Stop => return false,
                     FollowEvent::Replaced(key) => self.registry.replace(key, now, &mut changes),
+                    FollowEvent::Inspected(inspected) => {
+                        self.registry.inspected(*inspected, now, &mut changes);
+                        // What it was waited for may be decided now.
+                        until = until.min(Instant::now() + UNSETTLED_PAUSE);
+                    }
+                    FollowEvent::Saved(saved) => self.saved(&saved),
                     FollowEvent::Hint(Hint::Scan) => wants_scan = true,
                     FollowEvent::Hint(Hint::Changed(path)) => {
                         if looked.insert(path.clone()) && !self.registry.look_at(&path, now, &mut changes) {
@@ -204,6 +273,7 @@ impl Follow {
             }
             // What cannot be opened now is said by the next scan.
             self.apply(changes);
+            self.list_when_settled();
             std::thread::sleep(HINT_PAUSE);
             if wants_scan {
                 until = until.min(self.next_hinted);
@@ -211,9 +281,8 @@ impl Follow {
         }
     }
 
-    fn is_wanted(&self, path: &std::path::Path) -> bool {
-        let is_match = |patterns: &[Pattern]| patterns.iter().any(|pattern| pattern.is_match(path));
-        self.searches.iter().any(|search| is_match(&search.include) && !is_match(&search.exclude))
+    fn is_wanted(&self, path: &Path) -> bool {
+        self.searches.iter().any(|search| search.is_match(path))
     }
 
     /// Returns what cannot be opened.
@@ -223,27 +292,37 @@ impl Follow {
         for change in changes {
             match change {
                 Change::Grew => has_grown = true,
-                Change::HeadGrew(known) => {
-                    self.store.append([Entry::File(known)]);
-                }
+                Change::Updated(known) => self.store.append([Entry::File(known)]),
                 Change::Opened { file, is_remembered } => self.opened(&file, is_remembered),
-                Change::Closed { key } => self.closed(key),
-                Change::Destroyed(known) => {
-                    alarm::destroyed(&known.origin);
-                    self.store.append([Entry::Gone(known.origin.name)]);
-                }
+                Change::Closed { key } => self.tell_all(|| Event::Closed(key)),
+                Change::Destroyed { known, unread } => alarm::destroyed(&known, unread),
                 Change::Forgotten(name) => self.store.append([Entry::Gone(name)]),
-                Change::Gone { key, name } => {
-                    self.store.append([Entry::Gone(name)]);
-                    self.closed(key);
-                }
                 Change::Unreadable { path, error } => problems.push((path, error)),
+                Change::Inspect(inspection) => self.helpers.inspect(inspection),
+                Change::Broken { path, error } => alarm::broken_archive(&path, &error),
+                Change::Save(saving) => self.helpers.save(saving),
+                Change::Unsave(name) => {
+                    self.at_risk.remove(&name);
+                    self.helpers.unsave(name);
+                }
+                Change::WrittenThoughDeleted { path } => alarm::written_though_deleted(&path),
+                Change::Short { waiting } => alarm::short_of_descriptors(waiting),
             }
         }
         if has_grown {
             self.tell_all(|| Event::Grew);
         }
         problems
+    }
+
+    fn saved(&mut self, saved: &Saved) {
+        self.helpers.note_saved();
+        self.registry.saved(saved);
+        match &saved.error {
+            Some(error) if self.at_risk.insert(saved.name) => alarm::at_risk(saved.name, saved.at_risk, error),
+            Some(_) => {}
+            None => _ = self.at_risk.remove(&saved.name),
+        }
     }
 
     fn opened(&mut self, file: &Arc<TailFile>, is_remembered: bool) {
@@ -288,8 +367,12 @@ impl Follow {
         }
     }
 
-    /// All files of the first scan have been opened.
-    fn all_listed(&mut self) {
+    /// All files of the first scan have been opened, once it is known of all of them what they are.
+    fn list_when_settled(&mut self) {
+        if self.is_listed || self.registry.is_settling() {
+            return;
+        }
+        self.is_listed = true;
         for target in &self.targets {
             for (source, _) in self.sources.iter().zip(&target.takes).filter(|(_, takes)| **takes) {
                 let pair = (source.clone(), target.name.clone());
@@ -299,10 +382,6 @@ impl Follow {
             }
         }
         self.tell_all(|| Event::Listed);
-    }
-
-    fn closed(&self, key: FileKey) {
-        self.tell_all(|| Event::Closed(key));
     }
 
     fn tell_all(&self, event: impl Fn() -> Event) {
@@ -322,7 +401,7 @@ fn watch(sender: SyncSender<FollowEvent>, overflow: Arc<AtomicBool>) -> Option<H
             overflow.store(true, Ordering::Release);
         }
     });
-    hints.map_err(|error| alarm::unwatchable(std::path::Path::new("/"), &error)).ok()
+    hints.map_err(|error| alarm::unwatchable(Path::new("/"), &error)).ok()
 }
 
 #[cfg(test)]

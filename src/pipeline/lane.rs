@@ -5,6 +5,7 @@ use super::{
     alarm,
     files::LaneFile,
     plan::Plan,
+    ready::Ready,
     report::{Counts, Left, OutputReport},
     sending::{Answered, Batches},
 };
@@ -21,7 +22,7 @@ use crate::{
 };
 use std::{
     borrow::Cow,
-    collections::{HashMap, HashSet, VecDeque},
+    collections::{HashMap, HashSet},
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -97,7 +98,7 @@ pub(super) struct Lane {
 
     pub(super) files: HashMap<FileKey, LaneFile>,
     /// Files that may have something to read, in turn.
-    pub(super) ready: VecDeque<FileKey>,
+    pub(super) ready: Ready,
     /// `None` while there is nothing to read: an idle lane holds no buffer.
     pub(super) buffer: Option<Buffer>,
     pub(super) streams: Streams,
@@ -115,6 +116,7 @@ pub(super) struct Lane {
     pub(super) durable: u64,
 
     pub(super) in_flight: usize,
+    pub(super) in_flight_records: u64,
     pub(super) is_probing: bool,
     /// Streams with a request under way: one at a time, so that their order stays.
     pub(super) busy: HashSet<u32>,
@@ -156,7 +158,7 @@ impl Lane {
             events,
             sender,
             files: HashMap::new(),
-            ready: VecDeque::new(),
+            ready: Ready::default(),
             buffer: None,
             streams: Streams::new(),
             last: Vec::new(),
@@ -168,6 +170,7 @@ impl Lane {
             last_commit: Duration::ZERO,
             durable: 0,
             in_flight: 0,
+            in_flight_records: 0,
             is_probing: false,
             busy: HashSet::new(),
             client: None,
@@ -197,11 +200,12 @@ impl Lane {
             self.dispatch(now);
             self.note_pause(now);
             if self.can_read() {
-                if let Some(key) = self.ready.pop_front() {
+                if let Some(key) = self.ready.pop() {
                     self.turn(key, now);
                 }
             } else if self.ready.is_empty() {
                 self.buffer = None;
+                self.batches.pool.lend(0);
             }
             self.show_progress();
             if self.is_finished(now) {
@@ -235,15 +239,17 @@ impl Lane {
         match event {
             Event::Opened(file, point) => self.begin(file, &point),
             Event::Grew => {
-                for (key, file) in &mut self.files {
-                    if !file.is_queued && file.is_ready() {
-                        file.is_queued = true;
-                        self.ready.push_back(*key);
-                    }
+                for file in self.files.values_mut().filter(|file| !file.is_queued && file.is_ready()) {
+                    file.is_queued = true;
+                    self.ready.push(&file.file);
                 }
             }
             Event::Closed(key) => {
-                self.files.remove(&key);
+                // Its place may be known here only.
+                self.commit();
+                if let Some(file) = self.files.remove(&key) {
+                    self.ready.remove(&file.file);
+                }
                 self.ledger.forget(key);
                 self.dirty.remove(&key);
                 self.committed.remove(&key);
@@ -264,10 +270,11 @@ impl Lane {
         self.ledger.begin(key, *point);
         // It is where the state has it, or at the start, which needs no entry.
         self.committed.insert(key, point.at);
+        file.set_committed(self.plan.index, *point);
         let mut lane_file = LaneFile::new(file, frame.clone(), point, &self.plan);
         lane_file.is_queued = true;
+        self.ready.push(&lane_file.file);
         self.files.insert(key, lane_file);
-        self.ready.push_back(key);
         // Its name may not be on disk yet.
         self.needs_sync = true;
     }
@@ -423,7 +430,7 @@ impl Lane {
             let safe = self.ledger.safe(*key).map_or(0, |safe| safe.at);
             let size = match self.mode {
                 Mode::Once => file.file.size(),
-                Mode::Follow => file.file.metadata().map_or(file.file.size(), |metadata| metadata.len()),
+                Mode::Follow => file.file.end().unwrap_or_else(|_| file.file.size()),
             };
             let bytes = size.saturating_sub(safe);
             // In a file that is read to its end, what is left is the beginning of a line.
@@ -433,6 +440,11 @@ impl Lane {
             }
         }
         left.sort_by_key(|left| std::cmp::Reverse(left.bytes));
-        OutputReport { name: self.plan.name.clone(), counts: self.counts.clone(), left, stalled: self.why() }
+        // Counted where they are, not from what was counted before.
+        let held: u64 = self.held.iter().map(|(_, work)| work.batch.records() as u64).sum();
+        let pending = self.batches.records() + self.in_flight_records + held;
+        let counts = self.counts.clone();
+        debug_assert_eq!(counts.records, counts.acknowledged + pending);
+        OutputReport { name: self.plan.name.clone(), counts, pending, left, stalled: self.why() }
     }
 }

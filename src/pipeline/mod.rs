@@ -6,7 +6,8 @@
 //!     ▲    │   files, growth         settle  ◀───────────── verdicts ──────────────┘
 //!     │    ▼                            │
 //!     │   state ◀── cursors ────────────┘        commit thread: state.sync() once a second
-//!     └── "its content was replaced"
+//!     ├── "its content was replaced"
+//!     └── helpers: inspect (unpacks what was compressed), spool (saves what was deleted)
 //! ```
 //!
 //! Channels carry files, sealed batches and verdicts, never lines.
@@ -16,9 +17,11 @@ mod committing;
 mod connect;
 mod files;
 mod follow;
+mod helpers;
 mod lane;
 mod plan;
 mod reading;
+mod ready;
 mod report;
 mod run;
 mod sending;

@@ -13,7 +13,7 @@ use crate::{
     parse::parse,
     tail::{Buffer, Burst, Life, TURN},
 };
-use std::time::Duration;
+use std::{io, time::Duration};
 
 /// How a turn ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,9 +30,14 @@ impl Lane {
     /// One turn at the file: at most one buffer full.
     pub(super) fn turn(&mut self, key: FileKey, now: Duration) {
         let Some(mut file) = self.files.remove(&key) else { return };
+        if self.waits_for_unpacking(&file) {
+            self.ready.push(&file.file);
+            self.files.insert(key, file);
+            return;
+        }
         file.is_queued = false;
         // Let go or not: there may be something to hold it for again.
-        file.file.set_settled(self.plan.index, self.ledger.safe(key).map_or(0, |safe| safe.at));
+        file.file.set_settled(self.plan.index, self.committed.get(&key).copied().unwrap_or(0));
         // Taken out, so that the lane can change while bytes of it are worked on.
         let mut buffer = std::mem::take(&mut self.buffer);
         let changes = file.file.changes();
@@ -41,21 +46,42 @@ impl Lane {
             End::Failed => file.looked = None,
             End::More => {
                 file.is_queued = true;
-                self.ready.push_back(key);
+                self.ready.push(&file.file);
             }
+        }
+        if let Some(buffer) = buffer.as_mut().filter(|buffer| buffer.unpacks().is_some()) {
+            if buffer.unpacks() == Some(key) && !file.is_queued {
+                buffer.stop_unpacking();
+            }
+            // What it takes is taken from the batches.
+            self.batches.pool.lend(buffer.unpacking_memory());
         }
         self.buffer = buffer;
         self.files.insert(key, file);
         self.let_go_when_done(key);
     }
 
+    /// Whether another compressed file is being read, which would have to begin anew.
+    fn waits_for_unpacking(&self, file: &LaneFile) -> bool {
+        let unpacks = self.buffer.as_ref().and_then(Buffer::unpacks).filter(|key| *key != file.file.key);
+        let is_unfinished = unpacks.and_then(|key| self.files.get(&key)).is_some_and(|other| other.is_queued);
+        is_unfinished && file.file.is_packed()
+    }
+
     fn burst(&mut self, file: &mut LaneFile, buffer: &mut Option<Buffer>, now: Duration) -> End {
-        if file.file.life() == Life::Replaced {
-            self.is_over(file);
-            return End::Dry;
+        match file.file.life() {
+            Life::Live | Life::Final => {}
+            Life::Adrift => return End::Dry,
+            Life::Replaced => {
+                self.is_over(file);
+                return End::Dry;
+            }
         }
+        // A copy of it turned up after all.
+        file.is_over = false;
         let buffer = buffer.get_or_insert_default();
-        match buffer.read(&file.file, file.place.at, &file.place.mark) {
+        let skipped = if file.place.lines.is_in_gap() { self.skip_hole(file) } else { Ok(()) };
+        match skipped.and_then(|()| buffer.read(&file.file, file.place.at, &file.place.mark)) {
             Ok(Burst::Data { bytes, before }) => {
                 if std::mem::take(&mut file.is_failing) {
                     alarm::readable_again(&self.plan.name, &file.file);
@@ -63,8 +89,8 @@ impl Lane {
                 self.frame_all(file, bytes, before, now)
             }
             Ok(Burst::Replaced) => {
-                self.is_over(file);
-                // The follow thread gives the new content a name; several lanes may say so.
+                // The follow thread gives the new content a name, and looks for a copy of this one; several lanes may
+                // say so.
                 (self.on_replaced)(file.file.key);
                 End::Dry
             }
@@ -77,10 +103,33 @@ impl Lane {
         }
     }
 
+    /// Passes over a hole of the file without reading it: there are only NUL bytes in it. The last of them stays, as in
+    /// framing.
+    #[cold]
+    fn skip_hole(&mut self, file: &mut LaneFile) -> io::Result<()> {
+        let data = file.file.next_data(file.place.at)?;
+        let data = if self.mode == Mode::Once { data.min(file.file.size()) } else { data };
+        let skipped = data.saturating_sub(1).saturating_sub(file.place.at);
+        if skipped < TURN as u64 {
+            return Ok(());
+        }
+        let mark = file.file.mark_before(file.place.at + skipped)?;
+        file.place.at += skipped;
+        file.place.mark = mark;
+        self.counts.read_bytes += skipped;
+        self.counts.passed_bytes += skipped;
+        if file.place.at > file.place.done {
+            // The line is open, so nothing of the bytes before is needed.
+            self.ledger.scanned(file.file.key, file.place.point(&[]));
+            self.dirty.insert(file.file.key);
+        }
+        Ok(())
+    }
+
     /// The content is gone.
     fn is_over(&mut self, file: &mut LaneFile) {
         if !std::mem::replace(&mut file.is_over, true) {
-            let unread = file.file.known_after(file.place.at);
+            let unread = file.file.known_len().saturating_sub(file.place.at);
             self.counts.lost_bytes += unread;
             alarm::truncated(&self.plan.name, &file.file, unread);
         }
@@ -107,11 +156,9 @@ impl Lane {
             }
             let rest = &bytes[pos..];
             let rewind = file.place.lines.rewind(file.place.at);
-            let (step, is_last) = match file.place.lines.next(&file.frame, rest, file.place.at) {
-                Step::More if ends_here(file, rest) => {
-                    (file.place.lines.last(&file.frame, rest, file.place.at), true)
-                }
-                step => (step, false),
+            let step = match file.place.lines.next(&file.frame, rest, file.place.at) {
+                Step::More if ends_here(file, rest) => file.place.lines.last(&file.frame, rest, file.place.at),
+                step => step,
             };
             let end = match step {
                 Step::More => {
@@ -123,10 +170,16 @@ impl Lane {
                     end
                 }
                 Step::Record(framed) => {
-                    if self.record(file, &framed, rewind, &bytes[..pos], is_last, now) {
+                    if self.record(file, &framed, Marks::NONE, rewind, &bytes[..pos], now) {
                         scanned = file.place.at;
                     }
                     framed.end
+                }
+                Step::Gap { start, end } => {
+                    if self.gap(file, start, end, rewind, &bytes[..pos], now) {
+                        scanned = file.place.at;
+                    }
+                    end
                 }
             };
             // A line stays open: this is where it began.
@@ -154,17 +207,18 @@ impl Lane {
         &mut self,
         file: &mut LaneFile,
         framed: &Framed<'_>,
+        marks: Marks,
         rewind: u64,
         before: &[u8],
-        is_last: bool,
         now: Duration,
     ) -> bool {
-        let (time, stream, mut marks) = self.describe(file, framed);
+        let (time, stream, found) = self.describe(file, framed);
+        let mut marks = marks.with(found);
         if framed.end <= file.place.done {
             // Settled in an earlier life; only the rest of its line is of interest.
             return false;
         }
-        if is_last && framed.part.is_none_or(|part| part.whole.is_some()) {
+        if framed.is_unterminated {
             marks = marks.with(Marks::UNTERMINATED);
         }
         let leaf = leaf(framed.body);
@@ -195,6 +249,18 @@ impl Lane {
         self.note_twin(stream, time, &leaf);
         self.batches.put(stream, &self.plan.output, &record, &file.head);
         is_first
+    }
+
+    /// Says where NUL bytes were instead of lines.
+    #[cold]
+    fn gap(&mut self, file: &mut LaneFile, start: u64, end: u64, rewind: u64, before: &[u8], now: Duration) -> bool {
+        let text = format!("{{\"auditship\":\"gap\",\"offset\":{start},\"bytes\":{}}}", end - start);
+        let body = text.as_bytes();
+        let framed = Framed { body, offset: start, end, part: None, is_unterminated: false, head: Some(body) };
+        if end > file.place.done {
+            alarm::gap(&self.plan.name, &file.file, start, end - start);
+        }
+        self.record(file, &framed, Marks::GAP, rewind, before, now)
     }
 
     /// Loki keeps one of two entries with equal time and line in a stream. Times that were written less finely than

@@ -6,7 +6,7 @@ use crate::{
 };
 use std::{collections::BTreeSet, path::PathBuf};
 
-/// Counts of one output since the agent started. `records = acknowledged + what is pending`.
+/// Counts of one output since the agent started. `records = acknowledged + pending`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
     /// Bytes that were framed, passed-over lines included.
@@ -25,6 +25,8 @@ pub struct Counts {
     pub empty: u64,
     /// Last lines without a newline.
     pub unterminated: u64,
+    /// Runs of NUL bytes.
+    pub gaps: u64,
     /// Records that equal the one before them in their stream in time (to the nanosecond, as written) and line: a
     /// destination such as Loki keeps one of the two.
     pub twins: u64,
@@ -59,6 +61,7 @@ impl Counts {
         self.invalid_utf8 += u64::from(marks.has(Marks::INVALID_UTF8));
         self.empty += u64::from(marks.has(Marks::EMPTY));
         self.unterminated += u64::from(marks.has(Marks::UNTERMINATED));
+        self.gaps += u64::from(marks.has(Marks::GAP));
     }
 
     /// Calls `alarm` the first time that a label is replaced for a reason.
@@ -93,6 +96,8 @@ pub struct OutputReport {
     pub name: String,
     /// What it counted.
     pub counts: Counts,
+    /// Records that were read and are not acknowledged, counted where they are: they are read again.
+    pub pending: u64,
     /// What it left, the most first.
     pub left: Vec<Left>,
     /// Why it waits, if it does.

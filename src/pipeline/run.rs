@@ -1,7 +1,7 @@
 //! Running the agent: starts the threads, waits, and puts their reports together.
 
 use super::{
-    follow::{Follow, FollowEvent, HINTS, Target},
+    follow::{Follow, FollowError, FollowEvent, FollowSettings, HINTS, Target},
     lane::{Event, Gauge, Lane, Mode, Shared},
     plan::{self, Labelling, Plan, budget},
     report::{OutputReport, Report},
@@ -94,12 +94,12 @@ pub fn run(
     options: Options,
     mut on_progress: impl FnMut(Progress),
 ) -> Result<Outcome, RunError> {
-    raise_descriptor_limit();
+    let capacity = file_capacity();
     let store = Arc::new(Store::open(&settings.agent.state_dir)?);
     let shutdown_timeout = settings.agent.shutdown_timeout;
     let runtime =
         Builder::new_multi_thread().worker_threads(plan::SEND_THREADS).thread_name("send").enable_all().build()?;
-    let mut running = Running::start(&mut settings, options, store, &runtime)?;
+    let mut running = Running::start(&mut settings, options, store, &runtime, capacity)?;
     let ended = runtime.block_on(async {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
@@ -131,6 +131,15 @@ pub fn run(
     Ok(Outcome { ended, report })
 }
 
+impl From<FollowError> for RunError {
+    fn from(error: FollowError) -> RunError {
+        match error {
+            FollowError::Pattern(error) => RunError::Pattern(error),
+            FollowError::System(error) => RunError::System(error),
+        }
+    }
+}
+
 /// The threads of a run.
 struct Running {
     started: Instant,
@@ -152,6 +161,7 @@ impl Running {
         options: Options,
         store: Arc<Store>,
         runtime: &Runtime,
+        capacity: usize,
     ) -> Result<Running, RunError> {
         let started = Instant::now();
         let (labelling, rules) = Labelling::new(settings);
@@ -192,17 +202,15 @@ impl Running {
             }));
         }
         let agent = &settings.agent;
-        let hints_to = (agent.notify && !options.once).then(|| follow.clone());
-        let following = Follow::new(
-            &settings.sources,
-            agent.host.clone(),
-            targets,
-            Arc::clone(&store),
-            machine,
-            agent.scan_interval,
-            started,
-            hints_to,
-        )?;
+        let for_files = FollowSettings {
+            sources: &settings.sources,
+            host: &agent.host,
+            spool_max_bytes: agent.spool_max_bytes,
+            capacity,
+            interval: agent.scan_interval,
+            notify: agent.notify && !options.once,
+        };
+        let following = Follow::new(&for_files, targets, Arc::clone(&store), machine, started, &follow)?;
         let lane_threads = waiting
             .into_iter()
             .map(|lane| thread::Builder::new().name("lane".into()).spawn(lane))
@@ -295,11 +303,13 @@ fn machine_id(store: &Store, memory: &Memory) -> Vec<u8> {
     id
 }
 
-/// One descriptor per followed file: as many as the system allows.
-fn raise_descriptor_limit() {
+/// How many files may be open: as many as the system allows, less what connections and the state need.
+fn file_capacity() -> usize {
     use rustix::process::{Resource, getrlimit, setrlimit};
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = limit.maximum;
     // Refused at worst; then the limit is what it was.
     let _ = setrlimit(Resource::Nofile, limit);
+    let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    usize::try_from(limit - limit / 8).unwrap_or(usize::MAX).saturating_sub(64).max(8)
 }

@@ -110,6 +110,12 @@ impl Batches {
         }
     }
 
+    /// Records in open and sealed batches.
+    pub(super) fn records(&self) -> u64 {
+        let open = self.open.iter().flatten().map(|batch| batch.records() as u64);
+        open.chain(self.sealed.iter().map(|work| work.batch.records() as u64)).sum()
+    }
+
     /// When the oldest open batch was opened.
     pub(super) fn oldest(&self) -> Option<Duration> {
         self.order.iter().find(|opened| self.is_open(**opened)).map(|opened| opened.at)
@@ -156,6 +162,7 @@ impl Lane {
                 self.store.sync();
             }
             self.in_flight += 1;
+            self.in_flight_records += work.batch.records() as u64;
             self.is_probing |= is_probe;
             self.busy.insert(work.batch.stream);
             self.counts.requests += 1;
@@ -203,6 +210,7 @@ impl Lane {
         let Answered { mut work, verdict, is_probe, wire_bytes } = answered;
         let stream = work.batch.stream;
         self.in_flight -= 1;
+        self.in_flight_records -= work.batch.records() as u64;
         self.busy.remove(&stream);
         self.counts.wire_bytes += wire_bytes;
         if is_probe {

@@ -33,6 +33,8 @@ pub struct Agent {
     pub scan_interval: Duration,
     /// Whether file system notifications are used as a hint to look at once.
     pub notify: bool,
+    /// `spool.max_bytes`: the most bytes that are saved from deleted files.
+    pub spool_max_bytes: u64,
     /// How long a stop waits for what is in flight.
     pub shutdown_timeout: Duration,
     /// `log.level`
@@ -57,6 +59,8 @@ pub struct Source {
     pub name: String,
     /// Absolute glob patterns (`*`, `?`, `[…]`, `{a,b}`, `**`). Never empty.
     pub include: Vec<String>,
+    /// Where rotated files go, when not beside the file: absolute, or relative to each file's folder.
+    pub rotated_dir: Option<PathBuf>,
     /// Files that match one of these are not read.
     pub exclude: Vec<String>,
     /// Where reading starts in files that exist when the source is first seen.

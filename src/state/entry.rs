@@ -1,7 +1,7 @@
 //! An entry of the state, and its form on disk.
 
 use super::generated as pb;
-use crate::model::{Chain, FileName, Identity, Known, LabelSet, Mark, Nanos, Origin, Point};
+use crate::model::{Chain, FileName, Identity, Known, LabelSet, Mark, Nanos, Origin, Packing, Point};
 use prost::Message;
 
 /// One change of the state.
@@ -90,6 +90,15 @@ impl Entry {
                 host: known.origin.host.clone(),
                 path: known.origin.path.clone(),
                 first_seen: known.origin.first_seen.0,
+                packing: match known.packing {
+                    Packing::Plain => 0,
+                    Packing::Gzip => 1,
+                    Packing::Zstd => 2,
+                },
+                size: known.size,
+                deleted: known.is_deleted,
+                last_seen: known.last_seen.0,
+                seen_at: known.seen_at.clone(),
             }),
             Entry::Gone(name) => Kind::Gone(pb::Gone { name: name.0 }),
             Entry::Cursor { output, file, point } => Kind::Cursor(pb::Cursor {
@@ -129,6 +138,7 @@ impl Entry {
             Kind::SnapshotEnd(_) => Entry::SnapshotEnd,
             Kind::Machine(machine) => Entry::Machine(machine.id),
             Kind::File(file) => Entry::File(Known {
+                seen_at: if file.seen_at.is_empty() { file.path.clone() } else { file.seen_at },
                 origin: Origin {
                     name: FileName(file.name),
                     host: file.host,
@@ -140,6 +150,15 @@ impl Entry {
                 nonce: file.nonce,
                 generation: file.generation,
                 head: mark(file.head_len, &file.head_hash)?,
+                packing: match file.packing {
+                    0 => Packing::Plain,
+                    1 => Packing::Gzip,
+                    2 => Packing::Zstd,
+                    _ => return None,
+                },
+                size: file.size,
+                is_deleted: file.deleted,
+                last_seen: Nanos(if file.last_seen == 0 { file.first_seen } else { file.last_seen }),
             }),
             Kind::Gone(gone) => Entry::Gone(FileName(gone.name)),
             Kind::Cursor(cursor) => {

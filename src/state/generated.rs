@@ -73,6 +73,21 @@ pub struct File {
     /// Nanoseconds since 1970.
     #[prost(int64, tag = "12")]
     pub first_seen: i64,
+    /// How the file that holds the content now keeps it: 0 plain, 1 gzip, 2 zstd.
+    #[prost(uint32, tag = "13")]
+    pub packing: u32,
+    /// Its length when it was rotated, found deleted, or the agent stopped.
+    #[prost(uint64, tag = "14")]
+    pub size: u64,
+    /// No path leads to it.
+    #[prost(bool, tag = "15")]
+    pub deleted: bool,
+    /// Nanoseconds since 1970, to the day; 0 in states of version 0.1.
+    #[prost(int64, tag = "16")]
+    pub last_seen: i64,
+    /// Where it was last found; empty in states of version 0.1.
+    #[prost(string, tag = "17")]
+    pub seen_at: ::prost::alloc::string::String,
 }
 /// The content is gone: truncated away, or its file deleted and delivered.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]

@@ -103,6 +103,11 @@ impl Store {
         Ok(Store { folder: folder.to_owned(), is_damaged, inner: Mutex::new(inner), _lock: lock })
     }
 
+    /// The folder.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// Whether some of what the folder held could not be read: what is missing now may have been known before.
     pub fn is_damaged(&self) -> bool {
         self.is_damaged

@@ -3,7 +3,7 @@ use super::{
     log::{Ending, MAGIC, Reading, put, read},
     *,
 };
-use crate::model::{Chain, FileName, Identity, Known, LabelSet, Mark, Nanos, Origin, Point};
+use crate::model::{Chain, FileName, Identity, Known, LabelSet, Mark, Nanos, Origin, Packing, Point};
 use std::fs;
 
 fn known(name: u64) -> Known {
@@ -19,6 +19,11 @@ fn known(name: u64) -> Known {
         nonce: 4,
         generation: 5,
         head: Mark::of(b"head"),
+        packing: Packing::Zstd,
+        size: 8,
+        is_deleted: true,
+        last_seen: Nanos(9),
+        seen_at: "/var/log/a.log.1".into(),
     }
 }
 

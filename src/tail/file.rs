@@ -1,18 +1,16 @@
-//! One open file, shared by the threads that read it.
+//! One content that is being read, shared by the threads that read it.
 
+use super::backing::{Backing, mark_before};
 use crate::{
     ack::FileKey,
-    model::{FileName, Identity, Known, Mark, Nanos},
+    model::{FileName, Identity, Known, Mark, Packing, Point},
 };
-use rustix::fs::OFlags;
 use sha2::{Digest as _, Sha256};
 use std::{
-    fs::{File, Metadata, OpenOptions},
+    fs::Metadata,
     io,
-    os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _},
-    path::Path,
     sync::{
-        Arc, Mutex, PoisonError,
+        Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU8, AtomicU64, Ordering},
     },
 };
@@ -25,11 +23,13 @@ pub enum Life {
     /// It has a successor, or was deleted, and was still long enough: a last line without a newline is its end. It
     /// is read on all the same when it does grow.
     Final,
-    /// Its content was truncated away; there is nothing more to read under this name.
+    /// Its content was truncated away, and a copy of it is looked for: nothing can be read for now.
+    Adrift,
+    /// Its content was truncated away, and no copy of it was found; there is nothing more to read under this name.
     Replaced,
 }
 
-/// A file's content, open. Readers use `read_at` on the one descriptor.
+/// A content, and the file that it is read from. Readers use `read_at` on the one descriptor.
 #[derive(Debug)]
 pub struct TailFile {
     /// The number of this content in this process.
@@ -38,10 +38,14 @@ pub struct TailFile {
     pub source: usize,
     /// What is persisted of it, as of when it was opened.
     pub known: Known,
-    /// The mark of its first bytes, as many as were ever seen up to 4 KiB.
-    head: Mutex<Mark>,
-    /// Shared with the content that replaces this one in the same inode.
-    file: Arc<File>,
+    /// The same for all that was rotated from one file, and for that file.
+    pub family: u64,
+    /// When it was last written to, as of when it was opened, in nanoseconds since 1970: the order within a family.
+    pub written: i64,
+    /// The same, as of now.
+    now: Mutex<Known>,
+    /// Another file when the content was moved: from one that was truncated to its copy.
+    backing: Mutex<Backing>,
     life: AtomicU8,
     /// Counts the changes of length or time that a look has noticed.
     changes: AtomicU64,
@@ -51,24 +55,50 @@ pub struct TailFile {
     verified: AtomicU64,
     /// The length at the look before the one that found it shorter; 0 while none has.
     shrunk_from: AtomicU64,
-    /// By output: up to here it needs nothing again; `u64::MAX` when it has let go of the file.
-    settled: Vec<AtomicU64>,
+    /// By output.
+    settled: Vec<Settled>,
+    /// Ends of committed stretches with their marks, rising: a copy that was made before the last of them can be
+    /// recognised all the same.
+    trail: Mutex<Vec<(u64, Mark)>>,
+}
+
+/// So many ends are kept of a content.
+const TRAIL: usize = 8;
+
+/// How far an output is.
+#[derive(Debug, Default)]
+struct Settled {
+    /// Up to here it needs nothing again; `u64::MAX` when it has let go of the file.
+    position: AtomicU64,
+    /// The last point that it has committed.
+    point: Mutex<Option<Point>>,
 }
 
 impl TailFile {
-    pub(super) fn new(key: FileKey, source: usize, known: Known, file: Arc<File>, size: u64, outputs: usize) -> Self {
+    pub(super) fn new(
+        key: FileKey,
+        source: usize,
+        known: Known,
+        (family, written): (u64, i64),
+        backing: Backing,
+        size: u64,
+        outputs: usize,
+    ) -> TailFile {
         TailFile {
             key,
             source,
-            head: Mutex::new(known.head),
+            family,
+            written,
+            now: Mutex::new(known.clone()),
             known,
-            file,
+            backing: Mutex::new(backing),
             life: AtomicU8::new(0),
             changes: AtomicU64::new(0),
             size: AtomicU64::new(size),
             verified: AtomicU64::new(0),
             shrunk_from: AtomicU64::new(0),
-            settled: (0..outputs).map(|_| AtomicU64::new(0)).collect(),
+            settled: (0..outputs).map(|_| Settled::default()).collect(),
+            trail: Mutex::default(),
         }
     }
 
@@ -82,6 +112,7 @@ impl TailFile {
         match self.life.load(Ordering::Acquire) {
             0 => Life::Live,
             1 => Life::Final,
+            2 => Life::Adrift,
             _ => Life::Replaced,
         }
     }
@@ -90,18 +121,36 @@ impl TailFile {
         let number = match life {
             Life::Live => 0,
             Life::Final => 1,
-            Life::Replaced => 2,
+            Life::Adrift => 2,
+            Life::Replaced => 3,
         };
         self.life.store(number, Ordering::Release);
     }
 
-    /// The mark of its first bytes. Looked at by readers that begin, and by scans while it grows.
-    pub(super) fn head(&self) -> Mark {
-        *self.head.lock().unwrap_or_else(PoisonError::into_inner)
+    /// What is persisted of it, as of now.
+    pub fn known_now(&self) -> Known {
+        lock(&self.now).clone()
     }
 
-    pub(super) fn set_head(&self, head: Mark) {
-        *self.head.lock().unwrap_or_else(PoisonError::into_inner) = head;
+    /// Changes what is persisted of it. Returns it when it is another now.
+    pub(super) fn update(&self, change: impl FnOnce(&mut Known)) -> Option<Known> {
+        let mut now = lock(&self.now);
+        let before = now.clone();
+        change(&mut now);
+        (*now != before).then(|| now.clone())
+    }
+
+    /// The mark of its first bytes. Looked at by readers that begin, and by scans while it grows.
+    pub(super) fn head(&self) -> Mark {
+        lock(&self.now).head
+    }
+
+    pub(super) fn backing(&self) -> Backing {
+        lock(&self.backing).clone()
+    }
+
+    pub(super) fn set_backing(&self, backing: Backing) {
+        *lock(&self.backing) = backing;
     }
 
     /// A number that is another one after every change that was noticed.
@@ -118,6 +167,13 @@ impl TailFile {
         self.changes.fetch_add(1, Ordering::AcqRel);
     }
 
+    /// It is in another file now, of this length.
+    pub(super) fn note_moved(&self, size: u64) {
+        self.size.store(size, Ordering::Release);
+        self.shrunk_from.store(0, Ordering::Release);
+        self.changes.fetch_add(1, Ordering::AcqRel);
+    }
+
     /// Its length in bytes at the last look.
     pub fn size(&self) -> u64 {
         self.size.load(Ordering::Acquire)
@@ -127,27 +183,67 @@ impl TailFile {
         self.verified.fetch_max(len, Ordering::AcqRel);
     }
 
-    /// How many bytes from `position` on this content is known to have had. Of one that was truncated away, its
-    /// length now says nothing: that is the length of what came after it.
-    pub fn known_after(&self, position: u64) -> u64 {
-        let known = self.verified.load(Ordering::Acquire).max(self.shrunk_from.load(Ordering::Acquire));
-        known.saturating_sub(position)
+    /// The greatest length that this content is known to have had. Of one that was truncated away, its length now
+    /// says nothing: that is the length of what came after it.
+    pub fn known_len(&self) -> u64 {
+        self.verified.load(Ordering::Acquire).max(self.shrunk_from.load(Ordering::Acquire))
     }
 
-    /// What the file system says of it now.
+    /// What the file system says of the file that it is read from.
     pub fn metadata(&self) -> io::Result<Metadata> {
-        self.file.metadata()
+        self.backing().file.metadata()
     }
 
-    pub(super) fn file(&self) -> &Arc<File> {
-        &self.file
+    /// How many bytes it has now.
+    pub fn end(&self) -> io::Result<u64> {
+        self.backing().end()
+    }
+
+    /// Whether it is read from a compressed file.
+    pub fn is_packed(&self) -> bool {
+        self.backing().packing != Packing::Plain
+    }
+
+    /// The first offset from `offset` on that is not in a hole of the file; `offset` where nothing is known of holes.
+    pub fn next_data(&self, offset: u64) -> io::Result<u64> {
+        let backing = self.backing();
+        if backing.packing == Packing::Plain { backing.next_data(offset) } else { Ok(offset) }
+    }
+
+    /// The mark of the bytes before `offset`; of plain files only.
+    pub fn mark_before(&self, offset: u64) -> io::Result<Mark> {
+        let backing = self.backing();
+        mark_before(&backing.file, offset.saturating_sub(backing.base))
     }
 
     /// Output number `output` needs nothing before `position` again.
     pub fn set_settled(&self, output: usize, position: u64) {
         if let Some(settled) = self.settled.get(output) {
-            settled.store(position, Ordering::Release);
+            settled.position.store(position, Ordering::Release);
         }
+    }
+
+    /// The state has `point` of output number `output`.
+    pub fn set_committed(&self, output: usize, point: Point) {
+        if let Some(settled) = self.settled.get(output) {
+            settled.position.store(point.at, Ordering::Release);
+            *lock(&settled.point) = Some(point);
+            let mut trail = lock(&self.trail);
+            if point.mark.len > 0 && trail.last().is_none_or(|(end, _)| *end < point.rewind) {
+                if trail.len() == TRAIL {
+                    trail.remove(0);
+                }
+                trail.push((point.rewind, point.mark));
+            }
+        }
+    }
+
+    pub(super) fn trail(&self) -> Vec<(u64, Mark)> {
+        lock(&self.trail).clone()
+    }
+
+    pub(super) fn set_trail(&self, trail: Vec<(u64, Mark)>) {
+        *lock(&self.trail) = trail;
     }
 
     /// Output number `output` is done with the file.
@@ -156,80 +252,49 @@ impl TailFile {
     }
 
     pub(super) fn is_let_go(&self) -> bool {
-        self.settled.iter().all(|position| position.load(Ordering::Acquire) == u64::MAX)
+        self.lowest() == u64::MAX
     }
 
-    /// Where the line after the last newline begins (0 when there is none in the last 64 MiB), and its mark.
+    /// The position up to which no output needs anything again; `u64::MAX` when all have let go.
+    pub(super) fn lowest(&self) -> u64 {
+        let positions = self.settled.iter().map(|settled| settled.position.load(Ordering::Acquire));
+        positions.min().unwrap_or(u64::MAX)
+    }
+
+    /// The committed points of the outputs, as far as there are any.
+    pub(super) fn points(&self) -> Vec<Point> {
+        self.settled.iter().filter_map(|settled| *lock(&settled.point)).collect()
+    }
+
+    /// Where the line after the last newline begins (0 when there is none in the last 64 MiB), and its mark. Of a
+    /// compressed file, which does not grow, its end without a mark.
     pub fn end_of_last_line(&self) -> io::Result<(u64, Mark)> {
         const FURTHEST: u64 = 64 << 20;
-        let size = self.metadata()?.len();
+        let backing = self.backing();
+        let size = backing.end()?;
+        if backing.packing != Packing::Plain {
+            return Ok((size, Mark::default()));
+        }
         let mut end = size;
         let mut chunk = vec![0; 64 * 1024];
         while end > 0 && size - end < FURTHEST {
             let start = end.saturating_sub(chunk.len() as u64);
             // At most the chunk's length.
             let wanted = (end - start) as usize;
-            let n = self.read_at(&mut chunk[..wanted], start)?;
+            let n = backing.read_at(&mut chunk[..wanted], start)?;
             if let Some(newline) = memchr::memrchr(b'\n', &chunk[..n]) {
                 let at = start + newline as u64 + 1;
-                return Ok((at, mark_before(&self.file, at)?));
+                return Ok((at, mark_before(&backing.file, at)?));
             }
             end = start;
         }
         Ok((0, Mark::default()))
     }
-
-    /// Fills `buffer` from `offset`; less than all of it only at the end of the file.
-    pub(super) fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-        read_at(&self.file, buffer, offset)
-    }
 }
 
-/// Opens a regular file for reading. What a scan saw may be something else by now: opening a pipe would wait for its
-/// writer.
-pub(super) fn open(path: &Path) -> io::Result<File> {
-    // The bits are the same whatever the sign.
-    let flags = OFlags::NONBLOCK.bits() as i32;
-    let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
-    match file.metadata()?.is_file() {
-        true => Ok(file),
-        false => Err(io::Error::other("is not a regular file any more")),
-    }
-}
-
-pub(super) fn read_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-    let mut filled = 0;
-    while filled < buffer.len() {
-        match file.read_at(&mut buffer[filled..], offset + filled as u64) {
-            Ok(0) => break,
-            Ok(n) => filled += n,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(filled)
-}
-
-/// The mark of the up to 4 KiB before `position`.
-pub(super) fn mark_before(file: &File, position: u64) -> io::Result<Mark> {
-    let len = position.min(Mark::MAX as u64);
-    let mut bytes = [0; Mark::MAX];
-    // At most MAX.
-    let bytes = &mut bytes[..len as usize];
-    let n = read_at(file, bytes, position - len)?;
-    Ok(Mark::of(&bytes[..n]))
-}
-
-pub(super) fn identify(metadata: &Metadata) -> Identity {
-    let since_1970 = |time: std::time::SystemTime| time.duration_since(std::time::UNIX_EPOCH).ok();
-    // A file system without birth times says so, or says 1970.
-    let birth = metadata.created().ok().and_then(since_1970).and_then(|age| i64::try_from(age.as_nanos()).ok());
-    Identity { device: metadata.dev(), inode: metadata.ino(), birth: birth.filter(|birth| *birth != 0) }
-}
-
-/// The time of the last change of content, nanoseconds since 1970.
-pub(super) fn changed(metadata: &Metadata) -> i64 {
-    metadata.mtime().saturating_mul(Nanos::SECOND).saturating_add(metadata.mtime_nsec())
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // What it guards is valid between statements.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// hash(machine, device, inode, birth time or else the nonce, generation).

@@ -21,12 +21,18 @@
 //!   records, and may after a crash at that moment come again as one;
 //! - more files than descriptors: the rest is alarmed and read when there are free ones.
 
+mod backing;
 mod file;
+mod inspect;
 mod reader;
 mod registry;
+mod spool;
 #[cfg(test)]
 mod tests;
+mod unpack;
 
 pub use file::{Life, TailFile};
+pub use inspect::{Inspected, Inspection};
 pub use reader::{Buffer, Burst, TURN};
-pub use registry::{Change, Clock, Registry, Remembered};
+pub use registry::{Change, Clock, Registry, Remembered, Site, begins_like};
+pub use spool::{Saved, Saving, Spool, Spooled};

@@ -1,25 +1,28 @@
-//! Reading a stretch of a file, and knowing that it is still the same file.
+//! Reading a stretch of a content, and knowing that it is still the same content.
 
-use super::file::TailFile;
+use super::{backing::Backing, file::TailFile, unpack::Unpacker};
 use crate::{
-    frame::{HEAD, MAX_PREFIX},
-    model::Mark,
+    ack::FileKey,
+    frame::{GAP, HEAD, MAX_PREFIX},
+    model::{Mark, Packing},
 };
 use std::io;
 
 /// The most new bytes in one burst: enough for a step of framing always to decide.
 pub const TURN: usize = HEAD + 64 * 1024;
-const _: () = assert!(TURN > HEAD + MAX_PREFIX + 2);
+const _: () = assert!(TURN > HEAD + MAX_PREFIX + GAP + 2);
 
-/// The one buffer that a thread reads all its files into.
+/// The one buffer that a thread reads all its files into. A compressed file has a second one, because it can only be
+/// read in order: one such file at a time.
 #[derive(Debug)]
 pub struct Buffer {
     bytes: Box<[u8]>,
+    unpacker: Option<(FileKey, Unpacker)>,
 }
 
 impl Default for Buffer {
     fn default() -> Self {
-        Buffer { bytes: vec![0; Mark::MAX + TURN].into_boxed_slice() }
+        Buffer { bytes: vec![0; Mark::MAX + TURN].into_boxed_slice(), unpacker: None }
     }
 }
 
@@ -41,24 +44,70 @@ impl Buffer {
     /// Reads what comes at `position`, up to [`TURN`] bytes, after making sure that what was before it is still
     /// there. `mark` is the mark of the bytes before `position`.
     pub fn read(&mut self, file: &TailFile, position: u64, mark: &Mark) -> io::Result<Burst<'_>> {
-        let len = file.metadata()?.len();
-        if len < position {
-            return Ok(Burst::Replaced);
+        let backing = file.backing();
+        let end = backing.end()?;
+        if end < position {
+            let nothing = Burst::Data { bytes: &[], before: 0 };
+            return Ok(if backing.is_copy { nothing } else { Burst::Replaced });
         }
-        let before = mark.len as usize;
-        let Some(start) = position.checked_sub(u64::from(mark.len)) else { return Ok(Burst::Replaced) };
+        // In the spool, which is ours, there may be less before the position than the mark covers.
+        let before = u64::from(mark.len).min(position - backing.base.min(position));
+        let start = position - before;
+        // At most 4 KiB.
+        let before = before as usize;
         let wanted = before + TURN;
-        let n = file.read_at(&mut self.bytes[..wanted], start)?;
-        let bytes = &self.bytes[..n];
-        let is_same =
-            if position == 0 { has_head(bytes, &file.head()) } else { n >= before && mark.agrees(&bytes[..before]) };
+        let is_plain = backing.packing == Packing::Plain;
+        let bytes = if is_plain {
+            let n = backing.read_at(&mut self.bytes[..wanted], start)?;
+            &self.bytes[..n]
+        } else {
+            let bytes = unpacker(&mut self.unpacker, file.key, &backing, start)?.read(start);
+            let n = usize::try_from(end - start).unwrap_or(usize::MAX);
+            &bytes[..bytes.len().min(wanted).min(n)]
+        };
+        let is_same = match () {
+            () if position == 0 => has_head(bytes, &file.head()),
+            () if before < mark.len as usize => true,
+            () => bytes.len() >= before && mark.agrees(&bytes[..before]),
+        };
         // Truncated while it was read, the bytes may be of two contents.
-        if !is_same || file.metadata()?.len() < start + n as u64 {
+        if !is_same || (is_plain && backing.end()? < start + bytes.len() as u64) {
             return Ok(Burst::Replaced);
         }
-        file.note_verified(len);
+        file.note_verified(end);
         Ok(Burst::Data { bytes, before })
     }
+
+    /// The compressed file that is being read: to read another one before its end is reached would begin it anew.
+    pub fn unpacks(&self) -> Option<FileKey> {
+        self.unpacker.as_ref().map(|(key, _)| *key)
+    }
+
+    /// Ends the reading of a compressed file.
+    pub fn stop_unpacking(&mut self) {
+        self.unpacker = None;
+    }
+
+    /// The memory for the compressed file that is being read, in bytes.
+    pub fn unpacking_memory(&self) -> usize {
+        self.unpacker.as_ref().map_or(0, |(_, unpacker)| unpacker.memory())
+    }
+}
+
+fn unpacker<'u>(
+    open: &'u mut Option<(FileKey, Unpacker)>,
+    key: FileKey,
+    backing: &Backing,
+    start: u64,
+) -> io::Result<&'u mut Unpacker> {
+    if open.as_ref().is_some_and(|(of, unpacker)| *of != key || !unpacker.is_before(backing, start)) {
+        *open = None;
+    }
+    let unpacker = match open.take() {
+        Some((_, unpacker)) => unpacker,
+        None => Unpacker::new(backing, Mark::MAX + TURN)?,
+    };
+    Ok(&mut open.insert((key, unpacker)).1)
 }
 
 /// Whether `bytes`, from the start of a file, begin as `head` says.

@@ -19,8 +19,16 @@ impl Rig {
     }
 
     fn with(folder: tempfile::TempDir, remembered: Vec<Remembered>) -> Rig {
-        let registry =
-            Registry::new(b"machine".to_vec(), "h".into(), vec!["app".into()], 1, remembered, Box::new(|| 7));
+        let site = Site {
+            machine: b"machine".to_vec(),
+            host: "h".into(),
+            sources: vec!["app".into()],
+            rotates_elsewhere: vec![false],
+            outputs: 1,
+            takers: vec![1],
+            capacity: 1000,
+        };
+        let registry = Registry::new(site, remembered, Vec::new(), Box::new(|| 7));
         Rig { folder, registry, uptime: 0, buffer: Buffer::default() }
     }
 
@@ -39,7 +47,7 @@ impl Rig {
 
     fn look(&mut self) -> Vec<Change> {
         let pattern = |text: &str| Pattern::new(self.path(text).to_str().unwrap()).unwrap();
-        let search = Search { include: vec![pattern("*.log")], exclude: vec![] };
+        let search = Search { include: vec![pattern("*.log")], exclude: vec![], rotated_dir: None };
         self.registry.look(scan(&[search]).files, self.clock())
     }
 
@@ -77,7 +85,7 @@ impl Rig {
     fn restart(self, files: &[(&TailFile, Point)]) -> Rig {
         let heads: Vec<Remembered> = files
             .iter()
-            .map(|(file, point)| Remembered { known: file.known.clone(), points: vec![*point] })
+            .map(|(file, point)| Remembered { known: file.known_now(), points: vec![*point], trail: vec![] })
             .collect();
         Rig::with(self.folder, heads)
     }
@@ -151,7 +159,7 @@ fn only_the_renamed_files_that_were_still_the_longest_are_closed() {
     fs::rename(rig.path("0.old"), rig.path("back.log")).unwrap();
     let (again, is_remembered) = rig.open_one();
     assert!(is_remembered);
-    assert_eq!(again.known, files[0].known);
+    assert_eq!(again.known.origin, files[0].known.origin);
 }
 
 #[test]
@@ -170,7 +178,7 @@ fn a_pipe_in_the_place_of_a_file_does_not_stop_the_scan() {
     let mut rig = Rig::new();
     rig.append("a.log", "x");
     let pattern = Pattern::new(rig.path("*.log").to_str().unwrap()).unwrap();
-    let found = scan(&[Search { include: vec![pattern], exclude: vec![] }]).files;
+    let found = scan(&[Search { include: vec![pattern], exclude: vec![], rotated_dir: None }]).files;
     fs::remove_file(rig.path("a.log")).unwrap();
     let mode = rustix::fs::Mode::RUSR;
     rustix::fs::mknodat(rustix::fs::CWD, rig.path("a.log"), rustix::fs::FileType::Fifo, mode, 0).unwrap();
@@ -185,12 +193,16 @@ fn contents_that_are_never_seen_again_are_forgotten_the_oldest_first() {
     let unseen = |nth: u64| {
         let mut known = a.known.clone();
         known.origin.name = crate::model::FileName(nth);
-        known.origin.first_seen = Nanos(nth as i64);
+        known.last_seen = Nanos(nth as i64);
         known.identity.inode = u64::MAX - nth;
-        Remembered { known, points: vec![] }
+        Remembered { known, points: vec![], trail: vec![] }
     };
-    let mut rig = Rig::with(tempfile::tempdir().unwrap(), (0..4097).rev().map(unseen).collect());
-    assert!(matches!(rig.look()[..], [Change::Forgotten(crate::model::FileName(0))]));
+    let mut rig = Rig::with(tempfile::tempdir().unwrap(), (0..1025).rev().map(unseen).collect());
+    assert!(rig.look().is_empty());
+    let forgotten = |change: &Change| matches!(change, Change::Forgotten(_));
+    let changes = rig.look();
+    assert!(matches!(changes.last(), Some(Change::Forgotten(crate::model::FileName(0)))), "{changes:?}");
+    assert_eq!(changes.iter().filter(|change| forgotten(change)).count(), 1);
 }
 
 #[test]
@@ -199,11 +211,12 @@ fn a_deleted_file_is_read_to_its_end() {
     rig.append("a.log", "one\n");
     let (a, _) = rig.open_one();
     fs::remove_file(rig.path("a.log")).unwrap();
-    assert!(rig.look().is_empty());
+    let changes = rig.look();
+    assert!(matches!(changes[..], [Change::Updated(_), Change::Save(_)]), "saved at once: {changes:?}");
     assert_eq!(rig.read(&a, &mut start(&a)).as_deref(), Some("one\n"));
     rig.uptime = 31;
     a.let_go(0);
-    assert!(rig.look().iter().any(|change| matches!(change, Change::Gone { name, .. } if *name == a.name())));
+    assert!(rig.look().iter().any(|change| matches!(change, Change::Closed { key } if *key == a.key)));
 }
 
 /// Reads "first", spoils the file, and tells what the reader and then the registry make of it.
@@ -224,12 +237,16 @@ fn check_replaced(spoil: impl Fn(&Rig), expect: Option<&str>) {
     let mut changes = Vec::new();
     rig.registry.replace(a.key, rig.clock(), &mut changes);
     rig.registry.replace(a.key, rig.clock(), &mut changes);
-    let [Change::Grew, Change::Opened { file, is_remembered: false }] = &changes[..] else { panic!("{changes:?}") };
-    assert_eq!((file.known.generation, a.life()), (1, Life::Replaced));
+    let [Change::Opened { file, is_remembered: false }] = &changes[..] else { panic!("{changes:?}") };
+    assert_eq!((file.known.generation, a.life()), (1, Life::Adrift));
     assert_ne!(file.name(), a.name());
     assert_eq!(rig.read(file, &mut start(file)).as_deref(), Some(expect));
+    // No copy of it turns up.
+    rig.look();
+    rig.look();
+    assert_eq!(a.life(), Life::Replaced);
     a.let_go(0);
-    assert!(rig.look().iter().any(|change| matches!(change, Change::Gone { name, .. } if *name == a.name())));
+    assert!(rig.look().iter().any(|change| matches!(change, Change::Closed { key } if *key == a.key)));
 }
 
 #[test]
@@ -272,13 +289,16 @@ fn a_restart_after_a_truncation_starts_anew() {
         spoil(&rig);
         let mut rig = rig.restart(&[(&a, point)]);
         let changes = rig.look();
-        let Some(Change::Opened { file: again, is_remembered }) = changes.first() else { panic!("{changes:?}") };
-        assert_eq!((*is_remembered, again.name() == a.name()), (expect_same, expect_same));
+        let opened = |change: &Change| match change {
+            Change::Opened { file, is_remembered } => Some((Arc::clone(file), *is_remembered)),
+            _ => None,
+        };
+        let (again, is_remembered) = changes.iter().find_map(opened).unwrap();
+        assert_eq!((is_remembered, again.name() == a.name()), (expect_same, expect_same));
         assert_eq!(again.known.generation, u32::from(!expect_same));
-        match &changes[1..] {
-            [Change::Destroyed(known), ..] => assert!(!expect_same && known.origin == a.known.origin),
-            _ => assert!(expect_same),
-        }
+        // It is looked for before it is called lost.
+        let is_lost = rig.look().iter().any(|change| matches!(change, Change::Destroyed { unread: None, .. }));
+        assert_eq!(is_lost, !expect_same);
     }
     check(|_| (), true);
     check(|rig| rig.append("a.log", "third\n"), true);
@@ -312,7 +332,7 @@ fn the_head_grows_to_four_kilobytes_and_no_further() {
     for _ in 0..5 {
         rig.append("a.log", &"x".repeat(1500));
         for change in rig.look() {
-            if let Change::HeadGrew(known) = change {
+            if let Change::Updated(known) = change {
                 lens.push(known.head.len);
             }
         }

@@ -7,6 +7,7 @@ fn begin_points(folder: &Path) -> Vec<Point> {
     let source = Source {
         name: "app".into(),
         include: vec![folder.join("*.log").to_string_lossy().into_owned()],
+        rotated_dir: None,
         exclude: vec![],
         start_at: StartAt::End,
         max_line: 1 << 20,
@@ -15,12 +16,18 @@ fn begin_points(folder: &Path) -> Vec<Point> {
     let (lane, events) = mpsc::channel();
     let targets = vec![Target { name: "loki".into(), takes: vec![true], lane }];
     let store = Arc::new(Store::open(&folder.join("state")).unwrap());
-    let (machine, interval) = (b"machine".to_vec(), Duration::from_secs(1));
-    let mut follow =
-        Follow::new(&[source], "h".into(), targets, Arc::clone(&store), machine, interval, Instant::now(), None)
-            .unwrap();
+    let settings = FollowSettings {
+        sources: &[source],
+        host: "h",
+        spool_max_bytes: 1 << 20,
+        capacity: 100,
+        interval: Duration::from_secs(1),
+        notify: false,
+    };
+    let (events_to, _events) = mpsc::sync_channel(HINTS);
+    let (machine, started) = (b"machine".to_vec(), Instant::now());
+    let mut follow = Follow::new(&settings, targets, Arc::clone(&store), machine, started, &events_to).unwrap();
     follow.scan();
-    follow.all_listed();
     assert!(store.sync());
     let opened = |event| match event {
         Event::Opened(_, point) => Some(*point),

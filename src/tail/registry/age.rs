@@ -1,0 +1,388 @@
+//! What becomes of the contents with time: final, closed, saved from deletion, forgotten.
+
+use super::{
+    Absent, Change, Clock, Content, Followed, KEPT, Place, Quiet, REMEMBERED, REMEMBERED_FOR, Registry, Remembered,
+    STILL, Spool, relatives::may_be_at,
+};
+use crate::{
+    model::{FileName, Known, Mark, Packing, Sighting},
+    tail::{
+        backing::{self, Backing},
+        file::{Life, TailFile},
+        reader::has_head,
+        spool::{Saved, Saving},
+    },
+};
+use std::{
+    collections::{HashMap, HashSet},
+    os::unix::fs::MetadataExt as _,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+/// What is deleted is saved at once, unless it may be found out in a moment that a compressed form of it is there.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// So many complete scans after its start the agent says what it does not find.
+const SURE: u64 = 2;
+
+impl Registry {
+    /// What became of the files, with what the scan saw.
+    pub(super) fn age(
+        &mut self,
+        seen: &HashSet<Place>,
+        by_path: &HashMap<PathBuf, Place>,
+        now: Clock,
+        changes: &mut Vec<Change>,
+    ) {
+        self.age_followed(seen, by_path, now, changes);
+        self.heirs.retain(|place, heir| seen.contains(place) || may_be_at(&heir.path, *place));
+        self.doubt_heirs();
+        let is_gone = |(place, quiet): &(&Place, &Quiet)| !seen.contains(*place) && !may_be_at(&quiet.path, **place);
+        let gone: Vec<Place> = self.quiet.iter().filter(is_gone).map(|(place, _)| *place).collect();
+        for place in gone {
+            if let Some(Quiet { remembered, .. }) = self.quiet.remove(&place) {
+                self.absent.push(Absent { remembered, since: now.uptime, is_displaced: false, is_said: true });
+            }
+        }
+        self.age_adrift(now, changes);
+        self.reconsider(now, changes);
+        if !self.is_inspecting() {
+            self.restore(now, changes);
+            self.age_absent(now, changes);
+        }
+    }
+
+    fn age_followed(
+        &mut self,
+        seen: &HashSet<Place>,
+        by_path: &HashMap<PathBuf, Place>,
+        now: Clock,
+        changes: &mut Vec<Change>,
+    ) {
+        let is_inspecting = self.is_inspecting();
+        let elsewhere = &self.site.rotates_elsewhere;
+        let mut finished = Vec::new();
+        let mut kept = Vec::new();
+        for (place, followed) in &mut self.followed {
+            let mut is_seen = seen.contains(place);
+            if !is_seen && let Ok(metadata) = followed.file.metadata() {
+                let was = followed.size;
+                followed.note(metadata.len(), backing::changed(&metadata), now, changes);
+                let is_deleted = metadata.nlink() == 0;
+                is_seen = !is_deleted && may_be_at(&followed.path, *place);
+                if is_deleted {
+                    followed.note_deleted(followed.size > was, now, changes);
+                }
+            }
+            followed.grow_head(changes);
+            if is_seen {
+                changes.extend(followed.file.update(|known| known.last_seen = now.day()).map(Change::Updated));
+            }
+            let origin = Path::new(&followed.file.known.origin.path);
+            let has_successor = by_path.get(origin).is_some_and(|other| other != place);
+            let is_packed = followed.file.backing().packing != Packing::Plain;
+            // A program may name the file that it writes to by the day: such a name alone means nothing.
+            let is_rotated = followed.family.is_rotated
+                && (followed.path != origin
+                    || by_path.contains_key(&followed.path.with_file_name(&followed.family.base))
+                    || elsewhere.get(followed.file.source) == Some(&true));
+            let is_ended = has_successor || !is_seen || is_rotated;
+            if !(is_ended && now.uptime.saturating_sub(followed.still_since) >= STILL || is_packed) {
+                continue;
+            }
+            followed.end(changes);
+            if followed.file.is_let_go() {
+                // A compressed file does not grow; a deleted one that is still does not either.
+                match is_packed || followed.deleted_at.is_some() || followed.spool == Spool::Source {
+                    true => finished.push(*place),
+                    false => kept.push((followed.still_since, *place)),
+                }
+            }
+        }
+        // The longest still go first.
+        kept.sort_unstable();
+        let extra = kept.len().saturating_sub(if self.waiting > 0 { 0 } else { KEPT });
+        finished.extend(kept.into_iter().take(extra).map(|(_, place)| place));
+        finished.into_iter().for_each(|place| self.close(place, now, changes));
+        let deleted = self.followed.iter().filter_map(|(place, followed)| Some((*place, followed.deleted_at?)));
+        for (place, at) in deleted.collect::<Vec<_>>() {
+            if !is_inspecting || now.uptime.saturating_sub(at) >= PATIENCE {
+                self.save(place, changes);
+            }
+        }
+    }
+
+    /// Has a deleted file's rest saved, unless another file holds it too.
+    fn save(&mut self, place: Place, changes: &mut Vec<Change>) {
+        let Some(followed) = self.followed.get_mut(&place) else { return };
+        let name = followed.file.name();
+        let backing = followed.file.backing();
+        let is_packed = backing.packing != Packing::Plain;
+        let points = followed.file.points();
+        let rewind = points.iter().map(|point| point.rewind).min().filter(|_| !is_packed);
+        let from = match followed.spool {
+            Spool::Saving | Spool::Source => return,
+            // An output without a point begins at the start.
+            Spool::Nothing if points.len() < self.site.takers.get(followed.file.source).copied().unwrap_or(0) => 0,
+            Spool::Nothing => rewind.unwrap_or(0),
+            Spool::Saved(to) => to,
+        };
+        let is_needed = followed.file.lowest() < followed.file.size() && from < followed.size;
+        if is_needed && followed.is_intact() && !self.heirs.values().any(|heir| heir.of == name) {
+            followed.spool = Spool::Saving;
+            let (file, packing) = (backing.file, backing.packing);
+            changes.push(Change::Save(Saving { name, file, packing, from, to: followed.size }));
+        }
+    }
+
+    /// Takes in the answer to [`Change::Save`].
+    pub fn saved(&mut self, saved: &Saved) {
+        let of_name = |followed: &&mut Followed| followed.file.name() == saved.name;
+        if let Some(followed) = self.followed.values_mut().find(of_name) {
+            // Nothing of it fitted: the next look asks again.
+            followed.spool = if saved.to == 0 { Spool::Nothing } else { Spool::Saved(saved.to) };
+        }
+    }
+
+    /// Bytes that only deleted files, or the spool, hold and some output has not got.
+    pub fn held_bytes(&self) -> u64 {
+        let is_held = |followed: &&Followed| followed.deleted_at.is_some() || followed.spool == Spool::Source;
+        let held = self.followed.values().filter(is_held);
+        held.map(|followed| followed.file.size().saturating_sub(followed.file.lowest())).sum()
+    }
+
+    /// A copy that has more than what it is a copy of is a content of its own; one of something that is gone is that.
+    fn doubt_heirs(&mut self) {
+        let (followed, quiet) = (&self.followed, &self.quiet);
+        let names = followed.values().map(|followed| followed.file.name());
+        let held: HashSet<FileName> =
+            names.chain(quiet.values().map(|quiet| quiet.remembered.known.origin.name)).collect();
+        self.heirs.retain(|_, heir| {
+            if !held.contains(&heir.of) {
+                // What it is a copy of is in no other file any more: it is looked at anew.
+                return false;
+            }
+            if heir.backing.packing != Packing::Plain {
+                return true;
+            }
+            let source = followed.values().find(|followed| followed.file.name() == heir.of);
+            let Some(source) = source.filter(|source| source.deleted_at.is_none()) else { return true };
+            let (Ok(own), Ok(len)) = (heir.backing.end(), source.file.end()) else { return true };
+            // Truncated just now: its readers will say so, and then the copy is needed.
+            own <= len || !source.is_intact()
+        });
+    }
+
+    /// Makes sure that one more file can be opened. `false`: all that are open are needed.
+    pub(super) fn make_room(&mut self, now: Clock, changes: &mut Vec<Change>) -> bool {
+        if self.open_files() < self.site.capacity {
+            return true;
+        }
+        let closable = match &mut self.closable {
+            Some(closable) => closable,
+            closable => {
+                let is_done = |(_, followed): &(&Place, &Followed)| followed.file.lowest() >= followed.file.size();
+                let of = |(place, followed): (&Place, &Followed)| (followed.still_since, *place);
+                let mut done: Vec<(Duration, Place)> = self.followed.iter().filter(is_done).map(of).collect();
+                done.sort_unstable_by(|a, b| b.cmp(a));
+                closable.insert(done.into_iter().map(|(_, place)| place).collect())
+            }
+        };
+        while let Some(place) = closable.pop() {
+            let Some(followed) = self.followed.get(&place) else { continue };
+            // Whatever was written since the last look is not read yet.
+            if followed.is_intact()
+                && followed.deleted_at.is_none()
+                && followed.file.end().is_ok_and(|end| followed.file.lowest() >= end)
+            {
+                self.close(place, now, changes);
+                return true;
+            }
+        }
+        false
+    }
+
+    pub(super) fn open_files(&self) -> usize {
+        self.followed.len() + self.adrift.len() + self.heirs.len() + self.pending.len()
+    }
+
+    /// Closes a file of which no output needs anything.
+    fn close(&mut self, place: Place, now: Clock, changes: &mut Vec<Change>) {
+        let Some(followed) = self.followed.remove(&place) else { return };
+        if self.by_path.get(&followed.path) == Some(&place) {
+            self.by_path.remove(&followed.path);
+        }
+        let is_intact = followed.is_intact();
+        let Followed { file, path, family, size, changed, deleted_at, spool, .. } = followed;
+        if spool != Spool::Nothing {
+            changes.push(Change::Unsave(file.name()));
+        }
+        let is_away = !is_intact || deleted_at.is_some() || spool == Spool::Source || !may_be_at(&path, place);
+        let heir = self.heirs.iter().find(|(_, heir)| heir.of == file.name()).map(|(place, _)| *place);
+        match heir.filter(|_| is_away).and_then(|place| Some((place, self.heirs.remove(&place)?))) {
+            Some((place, heir)) => {
+                let mut known = file.known_now();
+                if let Ok(metadata) = heir.backing.file.metadata() {
+                    known.identity = backing::identify(&metadata);
+                }
+                known.packing = heir.backing.packing;
+                known.size = heir.backing.end().unwrap_or(known.size);
+                known.is_deleted = false;
+                known.seen_at = super::seen_at(&heir.path);
+                changes.push(Change::Updated(known.clone()));
+                let remembered = Remembered { known, points: file.points(), trail: file.trail() };
+                let (path, size, changed) = (heir.path, heir.size, heir.changed);
+                self.quiet.insert(place, Quiet { remembered, path, size, changed, is_rotated: true });
+                changes.push(Change::Closed { key: file.key });
+            }
+            None if is_away => self.leave(&file, !is_intact || deleted_at.is_some(), now, changes),
+            None => {
+                let remembered = Remembered::of(&file);
+                let is_rotated = family.is_rotated;
+                self.quiet.insert(place, Quiet { remembered, path, size, changed, is_rotated });
+                changes.push(Change::Closed { key: file.key });
+            }
+        }
+    }
+
+    /// A content is in no file any more, and nobody reads it.
+    pub(super) fn leave(&mut self, file: &TailFile, is_displaced: bool, now: Clock, changes: &mut Vec<Change>) {
+        let remembered = Remembered::of(file);
+        self.absent.push(Absent { remembered, since: now.uptime, is_displaced, is_said: true });
+        changes.push(Change::Closed { key: file.key });
+    }
+
+    /// Contents that are in the spool only.
+    fn restore(&mut self, now: Clock, changes: &mut Vec<Change>) {
+        for spooled in std::mem::take(&mut self.spooled) {
+            let is_of = |absent: &Absent| absent.remembered.known.origin.name == spooled.name;
+            let index = self.absent.iter().position(is_of);
+            if index.is_none() && self.names.contains(&spooled.name) {
+                // Another file holds it.
+                changes.push(Change::Unsave(spooled.name));
+                continue;
+            }
+            let Ok(file) = backing::open(&spooled.path) else { continue };
+            let Ok(metadata) = file.metadata() else { continue };
+            let identity = backing::identify(&metadata);
+            let mut backing = Backing::plain(Arc::new(file));
+            backing.packing = spooled.packing;
+            let name = spooled.path.file_name().unwrap_or_default().to_string_lossy();
+            let sighting = Sighting {
+                family: crate::model::Family { base: name.into_owned(), is_rotated: true },
+                source: 0,
+                path: spooled.path,
+                device: identity.device,
+                inode: identity.inode,
+                size: metadata.len(),
+                changed: backing::changed(&metadata),
+            };
+            let mut content = Content { backing, identity, size: 0, changed: 0, head: Vec::new() };
+            let Some(index) = index else {
+                // The state does not know it any more: what was saved is sent again, as something new.
+                if content.look_anew().is_ok() {
+                    self.place(content, sighting, now, changes);
+                }
+                continue;
+            };
+            (content.size, content.changed) = (sighting.size, sighting.changed);
+            let Remembered { known, .. } = self.absent.swap_remove(index).remembered;
+            content.backing.base = spooled.base;
+            content.backing.unpacked = known.size;
+            let place = content.place();
+            changes.push(self.follow(known, true, content, &sighting, now));
+            if let Some(followed) = self.followed.get_mut(&place) {
+                followed.file.set_life(Life::Final);
+                followed.spool = Spool::Source;
+                followed.expected = followed.file.known.size;
+            }
+        }
+    }
+
+    fn age_absent(&mut self, now: Clock, changes: &mut Vec<Change>) {
+        for absent in self.absent.iter_mut().filter(|absent| !absent.is_said && self.looks >= SURE) {
+            absent.is_said = true;
+            let Remembered { known, points, .. } = &absent.remembered;
+            let source = self.site.sources.iter().position(|name| *name == known.origin.source);
+            let takers = source.and_then(|source| self.site.takers.get(source)).copied().unwrap_or(0);
+            let lowest = if points.len() < takers { Some(0) } else { points.iter().map(|point| point.at).min() };
+            let lowest = lowest.unwrap_or(u64::MAX);
+            let unread = known.size.max(u64::from(known.head.len)).saturating_sub(lowest);
+            // Nothing more was coming, and nothing is missing.
+            let is_whole = known.size > 0 && unread == 0;
+            if takers > 0 && !is_whole && (known.head.len > 0 || lowest > 0) {
+                changes.push(Change::Destroyed { known: known.clone(), unread: Some(unread).filter(|n| *n > 0) });
+            }
+        }
+        let is_old =
+            |absent: &Absent| now.wall.0.saturating_sub(absent.remembered.known.last_seen.0) > REMEMBERED_FOR;
+        // The longest absent first.
+        self.absent.sort_by_key(|absent| std::cmp::Reverse((absent.remembered.known.last_seen, absent.since)));
+        let mut nth = 0;
+        self.absent.retain(|absent| {
+            nth += 1;
+            let stays = !absent.is_said || (nth <= REMEMBERED && !is_old(absent));
+            if !stays {
+                let name = absent.remembered.known.origin.name;
+                self.names.remove(&name);
+                changes.push(Change::Forgotten(name));
+            }
+            stays
+        });
+    }
+}
+
+impl Followed {
+    fn note_deleted(&mut self, has_grown: bool, now: Clock, changes: &mut Vec<Change>) {
+        match self.deleted_at {
+            // Truncated before it was deleted: its reader says so first.
+            None if !self.is_intact() => {}
+            None => {
+                self.deleted_at = Some(now.uptime);
+                let size = self.file.size();
+                let gone = |known: &mut Known| (known.is_deleted, known.size) = (true, size);
+                changes.extend(self.file.update(gone).map(Change::Updated));
+            }
+            Some(_) if has_grown && !self.is_said => {
+                self.is_said = true;
+                changes.push(Change::WrittenThoughDeleted { path: self.path.clone() });
+            }
+            Some(_) => {}
+        }
+    }
+
+    /// Nothing more is coming, as far as anyone can see.
+    fn end(&mut self, changes: &mut Vec<Change>) {
+        let size = self.file.size();
+        if self.file.life() == Life::Live {
+            self.file.set_life(Life::Final);
+            self.file.note_change(size);
+            changes.push(Change::Grew);
+            changes.extend(self.file.update(|known| known.size = size).map(Change::Updated));
+        }
+        let missing = std::mem::take(&mut self.expected).saturating_sub(size);
+        if missing > 0 {
+            changes.push(Change::Destroyed { known: self.file.known_now(), unread: Some(missing) });
+        }
+    }
+
+    /// The head is all of the first 4 KiB that were ever seen.
+    pub(super) fn grow_head(&mut self, changes: &mut Vec<Change>) {
+        let head = self.file.head();
+        if head.len as usize == Mark::MAX || self.file.size() <= u64::from(head.len) {
+            return;
+        }
+        let backing = self.file.backing();
+        if backing.packing != Packing::Plain || backing.base > 0 {
+            return;
+        }
+        let mut bytes = [0; Mark::MAX];
+        let Ok(n) = backing.read_at(&mut bytes, 0) else { return };
+        // Another head is a truncation: the reader that meets it says so.
+        if has_head(&bytes[..n], &head) {
+            let grown = self.file.update(|known| known.head = Mark::of(&bytes[..n]));
+            changes.extend(grown.map(Change::Updated));
+        }
+    }
+}
