@@ -1,0 +1,248 @@
+//! A test's world: the site, the destination, the agent's lives, and all that was written.
+
+use crate::rig::{Agent, Destination, Meeting, Site, Tally, append, check_but, eventually, lines, seconds};
+use flate2::{Compression, write::GzEncoder};
+use serde_json::Value;
+use std::{
+    collections::HashSet,
+    fs,
+    io::Write as _,
+    path::{Path, PathBuf},
+    time::Instant,
+};
+
+pub(crate) struct World {
+    name: &'static str,
+    started: Instant,
+    // Before the destination: it ends first.
+    agent: Option<Agent>,
+    pub(crate) site: Site,
+    pub(crate) destination: Destination,
+    /// Every line that was written.
+    pub(crate) truth: Vec<Vec<u8>>,
+    /// Of those, the ones that were destroyed when nobody could read them.
+    pub(crate) lost: Vec<Vec<u8>>,
+    /// Where the lines are written that show that a scan has come by; `{}` becomes a number.
+    pub(crate) signpost: &'static str,
+    /// ERROR lines of the agents that have ended.
+    errors: Vec<Value>,
+    written: usize,
+    signposts: usize,
+}
+
+impl World {
+    pub(crate) fn new(name: &'static str) -> World {
+        let site = Site::new();
+        World {
+            name,
+            started: Instant::now(),
+            agent: None,
+            site,
+            destination: Destination::new(),
+            truth: Vec::new(),
+            lost: Vec::new(),
+            signpost: "signpost-{}.jsonl",
+            errors: Vec::new(),
+            written: 0,
+            signposts: 0,
+        }
+    }
+
+    pub(crate) fn start(&mut self) {
+        self.agent = Some(self.site.start(&self.destination));
+    }
+
+    pub(crate) fn agent(&self) -> &Agent {
+        self.agent.as_ref().expect("it runs")
+    }
+
+    pub(crate) fn is_running(&self) -> bool {
+        self.agent.is_some()
+    }
+
+    /// SIGTERM; its account must add up.
+    #[track_caller]
+    pub(crate) fn stop(&mut self) {
+        let mut agent = self.agent.take().expect("it runs");
+        agent.end();
+        self.errors.extend(agent.errors());
+    }
+
+    pub(crate) fn kill(&mut self) {
+        let mut agent = self.agent.take().expect("it runs");
+        agent.kill_9();
+        self.errors.extend(agent.errors());
+    }
+
+    /// From now on the destination refuses everything; what is already through is answered.
+    pub(crate) fn down(&self) {
+        self.destination.script(|_| Meeting::Answer(503, "", "no healthy upstream"));
+    }
+
+    pub(crate) fn up(&self) {
+        self.destination.script(|_| Meeting::Pass);
+    }
+
+    /// New lines, which somebody is going to write.
+    pub(crate) fn lines(&mut self, count: usize) -> Vec<Vec<u8>> {
+        let lines = lines(&format!("l{}", self.written), count);
+        self.written += 1;
+        self.truth.extend_from_slice(&lines);
+        lines
+    }
+
+    /// Appends new lines to a file. Returns them.
+    pub(crate) fn write(&mut self, path: &Path, count: usize) -> Vec<Vec<u8>> {
+        let lines = self.lines(count);
+        append(path, &lines);
+        lines
+    }
+
+    /// Waits until the agent has this file open, or needs nothing of it any more.
+    #[track_caller]
+    pub(crate) fn seen(&self, path: &Path) {
+        let file = fs::metadata(path).unwrap();
+        eventually(seconds(20), "the agent opens the file", || {
+            self.agent().holds(&file) || self.destination.stored() >= self.truth.len()
+        });
+    }
+
+    /// Waits until every line that must arrive has arrived.
+    #[track_caller]
+    pub(crate) fn arrives(&self) {
+        if self.lost.is_empty() {
+            return eventually(seconds(60), "everything arrives", || self.destination.stored() >= self.truth.len());
+        }
+        let lost: HashSet<&Vec<u8>> = self.lost.iter().collect();
+        let mut left: HashSet<&[u8]> =
+            self.truth.iter().filter(|line| !lost.contains(line)).map(Vec::as_slice).collect();
+        let mut looked_at = 0;
+        eventually(seconds(60), "everything that is left arrives", || {
+            let attempts = self.destination.attempts();
+            // The last ones can still become stored.
+            for attempt in &attempts[looked_at..] {
+                if attempt.is_stored {
+                    attempt.entries.iter().for_each(|seen| _ = left.remove(&seen.body()[..]));
+                }
+            }
+            looked_at = attempts.len().saturating_sub(64);
+            left.is_empty()
+        });
+    }
+
+    /// Waits until the agent has looked at all there is: what it wrongly takes for new is on its way by then.
+    #[track_caller]
+    pub(crate) fn settle(&mut self) {
+        for _ in 0..2 {
+            let path = self.site.log(&self.signpost.replace("{}", &self.signposts.to_string()));
+            self.signposts += 1;
+            self.write(&path, 1);
+            self.arrives();
+        }
+    }
+
+    /// Waits until the agent has looked, while the destination takes nothing.
+    #[track_caller]
+    pub(crate) fn settle_later(&mut self) {
+        let path = self.site.log(&self.signpost.replace("{}", &self.signposts.to_string()));
+        self.signposts += 1;
+        self.write(&path, 1);
+        self.seen(&path);
+    }
+
+    /// All of it arrives, nothing else does, and the agent stops with an account that adds up. `is_quiet`: nothing
+    /// was alarmed as an error.
+    #[track_caller]
+    pub(crate) fn finish(&mut self, is_quiet: bool) -> Tally {
+        self.arrives();
+        self.settle();
+        self.stop();
+        assert_eq!(self.site.behind(), 0, "{:#?}", self.site.status());
+        let tally = check_but(&self.destination, &self.truth, &self.lost);
+        self.print(&tally);
+        assert!(!is_quiet || self.errors.is_empty(), "{:#?}", self.errors);
+        tally
+    }
+
+    /// The same, and nothing was stored twice.
+    #[track_caller]
+    pub(crate) fn finish_once(&mut self) -> Tally {
+        let tally = self.finish(true);
+        assert_eq!(tally.duplicates(), 0, "{tally:?}");
+        tally
+    }
+
+    pub(crate) fn print(&self, tally: &Tally) {
+        println!(
+            "{}: {} lines, {} missing ({} could be), {} duplicates, {} bytes resent, {:.1} s",
+            self.name,
+            self.truth.len(),
+            tally.missing,
+            self.lost.len(),
+            tally.duplicates(),
+            tally.resent_bytes.values().sum::<u64>(),
+            self.started.elapsed().as_secs_f64()
+        );
+    }
+}
+
+/// How a program or a tool compresses what it has rotated.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Kind {
+    Gzip,
+    Zstd,
+}
+
+impl Kind {
+    pub(crate) fn extension(self) -> &'static str {
+        match self {
+            Kind::Gzip => ".gz",
+            Kind::Zstd => ".zst",
+        }
+    }
+
+    pub(crate) fn compress(self, bytes: &[u8]) -> Vec<u8> {
+        match self {
+            Kind::Gzip => {
+                let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+                encoder.write_all(bytes).unwrap();
+                encoder.finish().unwrap()
+            }
+            Kind::Zstd => zstd::encode_all(bytes, 3).unwrap(),
+        }
+    }
+
+    /// As gzip(1) does it, but never half there: `path` becomes `path.gz` by way of `path.tmp`. Returns the new path.
+    pub(crate) fn replace(self, path: &Path) -> PathBuf {
+        let (temporary, new) = (with_suffix(path, ".tmp"), with_suffix(path, self.extension()));
+        fs::write(&temporary, self.compress(&fs::read(path).unwrap())).unwrap();
+        fs::rename(&temporary, &new).unwrap();
+        fs::remove_file(path).unwrap();
+        new
+    }
+}
+
+/// The path with this at its end.
+pub(crate) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut text = path.as_os_str().to_owned();
+    text.push(suffix);
+    text.into()
+}
+
+/// Renames `path.1` to `path.2` and so on, with whatever comes after the number, and forgets what is older than
+/// `keep`.
+pub(crate) fn shift(path: &Path, keep: usize) {
+    let find = |n: usize| {
+        let candidates = ["", ".gz", ".zst"].map(|end| (with_suffix(path, &format!(".{n}{end}")), end));
+        candidates.into_iter().find(|(path, _)| path.exists())
+    };
+    let last = (1..).take_while(|n| find(*n).is_some()).last().unwrap_or(0);
+    for n in (1..=last).rev() {
+        let Some((old, end)) = find(n) else { continue };
+        if n >= keep {
+            fs::remove_file(old).unwrap();
+        } else {
+            fs::rename(old, with_suffix(path, &format!(".{}{end}", n + 1))).unwrap();
+        }
+    }
+}
