@@ -8,7 +8,7 @@ use std::{
     fs,
     io::Write as _,
     path::{Path, PathBuf},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 pub(crate) struct World {
@@ -24,6 +24,8 @@ pub(crate) struct World {
     pub(crate) lost: Vec<Vec<u8>>,
     /// Where the lines are written that show that a scan has come by; `{}` becomes a number.
     pub(crate) signpost: &'static str,
+    /// How long it may take until something arrives.
+    pub(crate) patience: Duration,
     /// ERROR lines of the agents that have ended.
     errors: Vec<Value>,
     written: usize,
@@ -42,6 +44,7 @@ impl World {
             truth: Vec::new(),
             lost: Vec::new(),
             signpost: "signpost-{}.jsonl",
+            patience: seconds(60),
             errors: Vec::new(),
             written: 0,
             signposts: 0,
@@ -50,6 +53,11 @@ impl World {
 
     pub(crate) fn start(&mut self) {
         self.agent = Some(self.site.start(&self.destination));
+    }
+
+    /// By way of another command; see [`Site::start_by`].
+    pub(crate) fn start_by(&mut self, way: &[&str]) {
+        self.agent = Some(self.site.start_by(&self.destination, way));
     }
 
     pub(crate) fn agent(&self) -> &Agent {
@@ -111,20 +119,23 @@ impl World {
     #[track_caller]
     pub(crate) fn arrives(&self) {
         if self.lost.is_empty() {
-            return eventually(seconds(60), "everything arrives", || self.destination.stored() >= self.truth.len());
+            return eventually(self.patience, "everything arrives", || self.destination.stored() >= self.truth.len());
         }
         let lost: HashSet<&Vec<u8>> = self.lost.iter().collect();
-        let mut left: HashSet<&[u8]> =
-            self.truth.iter().filter(|line| !lost.contains(line)).map(Vec::as_slice).collect();
+        self.arrive(self.truth.iter().filter(|line| !lost.contains(line)));
+    }
+
+    /// Waits until these lines have arrived.
+    #[track_caller]
+    fn arrive<'a>(&self, lines: impl Iterator<Item = &'a Vec<u8>>) {
+        let mut left: HashSet<&[u8]> = lines.map(Vec::as_slice).collect();
         let mut looked_at = 0;
-        eventually(seconds(60), "everything that is left arrives", || {
+        eventually(self.patience, "these lines arrive", || {
             let attempts = self.destination.attempts();
-            // The last ones can still become stored.
-            for attempt in &attempts[looked_at..] {
-                if attempt.is_stored {
-                    attempt.entries.iter().for_each(|seen| _ = left.remove(&seen.body()[..]));
-                }
+            for attempt in attempts[looked_at..].iter().filter(|attempt| attempt.is_stored) {
+                attempt.entries.iter().for_each(|seen| _ = left.remove(&seen.body()[..]));
             }
+            // The last ones can still become stored.
             looked_at = attempts.len().saturating_sub(64);
             left.is_empty()
         });
@@ -136,8 +147,8 @@ impl World {
         for _ in 0..2 {
             let path = self.site.log(&self.signpost.replace("{}", &self.signposts.to_string()));
             self.signposts += 1;
-            self.write(&path, 1);
-            self.arrives();
+            let lines = self.write(&path, 1);
+            self.arrive(lines.iter());
         }
     }
 
