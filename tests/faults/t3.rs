@@ -173,8 +173,13 @@ fn never_pausing(glob: usize) {
     let mut world = world("t3 writer's loss", glob);
     let mut program = Rotated::new(&world, true);
     world.start();
-    for _ in 0..sizes().0 {
+    for round in 0..sizes().0 {
         program.write(&mut world, 200);
+        match round % 3 {
+            0 => world.arrives(),
+            1 => world.seen(&program.path),
+            _ => {}
+        }
         program.copy();
         let before = world.truth.len();
         program.write(&mut world, 10);
