@@ -16,6 +16,7 @@ mod content;
 mod deleted;
 mod gzip;
 mod logrotate;
+mod siblings;
 mod t1;
 mod t2;
 mod t3;

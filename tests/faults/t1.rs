@@ -87,7 +87,7 @@ fn renamed_and_deleted_while_the_destination_is_down() {
 fn renamed_and_deleted_while_the_destination_is_slow() {
     let mut world = world("t1 slow");
     world.site.output.push_str("\nconcurrency = 1");
-    world.site.output = world.site.output.replace("max_wait", "max_bytes = \"64KiB\", max_wait");
+    world.site.output = world.site.output.replace("max_wait", "max_bytes = \"1MiB\", max_wait");
     world.destination.script(|_| Action { before: millis(50), after: millis(0), meeting: Meeting::Pass });
     world.start();
     rotate_and_delete(&mut world);
@@ -130,9 +130,10 @@ fn ten_rotations_with_the_destination_down() {
     ends(world);
 }
 
-/// The sizes of the files in the spool, which are none while something is half written.
+/// The bytes in the spool; none while something is half written.
 fn spooled(folder: &Path) -> Option<u64> {
-    let items = fs::read_dir(folder).ok()?.flatten();
+    let Ok(items) = fs::read_dir(folder) else { return Some(0) };
+    let items = items.flatten();
     let files: Vec<_> = items.filter(|item| item.file_type().is_ok_and(|kind| kind.is_file())).collect();
     let is_whole = files.iter().all(|item| !item.file_name().to_string_lossy().ends_with(".tmp"));
     is_whole.then(|| files.iter().filter_map(|item| Some(item.metadata().ok()?.len())).sum())
@@ -172,11 +173,11 @@ fn the_spool_is_emptied_when_its_bytes_are_delivered() {
 #[test]
 fn a_full_spool_is_one_alarm_with_the_bytes_at_risk() {
     let mut world = world("t1 spool full");
-    world.site.agent.push_str("\nspool = { max_bytes = \"64KiB\" }");
+    world.site.agent.push_str("\nspool = { max_bytes = \"1MiB\" }");
     world.down();
     world.start();
     let path = world.site.log("a.jsonl");
-    let size = bytes(&world.write(&path, 5000));
+    let size = bytes(&world.write(&path, 12_000));
     world.seen(&path);
     fs::remove_file(&path).unwrap();
     let at_risk = |world: &World| -> Vec<u64> {
@@ -185,9 +186,9 @@ fn a_full_spool_is_one_alarm_with_the_bytes_at_risk() {
     eventually(seconds(20), "the alarm", || !at_risk(&world).is_empty());
     let risk = at_risk(&world)[0];
     // At most max_bytes of it are safe, and no more is claimed to be.
-    assert!((size - (64 << 10)..=size).contains(&risk), "{risk} of {size} bytes are said to be at risk");
+    assert!((size - (1 << 20)..=size).contains(&risk), "{risk} of {size} bytes are said to be at risk");
     let spooled = spooled(&world.site.path("state/spool")).unwrap_or(0);
-    assert!(spooled <= 64 << 10, "{spooled} bytes in a spool of 64 KiB");
+    assert!(spooled <= 1 << 20, "{spooled} bytes in a spool of 1 MiB");
     // Nothing is lost as long as the agent lives.
     world.up();
     world.arrives();

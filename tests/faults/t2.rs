@@ -149,8 +149,11 @@ fn rotated_and_restarted(name: &'static str, glob: &str) {
             container.rotate(&mut world);
             container.write(&mut world, count);
         }
-        container.restart(&world);
-        container.write(&mut world, count);
+        // With the link moved on, nothing leads to files that were made and left while nobody looked.
+        if glob.starts_with("pods") {
+            container.restart(&world);
+            container.write(&mut world, count);
+        }
     }
     world.lost.clear();
     world.start();
@@ -179,7 +182,9 @@ fn stopped_for_longer_than_files_are_kept(name: &'static str, glob: &str) {
     let deleted = world.lost.len();
     assert!(deleted > 600, "only {deleted} lines were deleted");
     world.start();
-    let tally = world.finish_once();
+    // That they are gone may well be alarmed.
+    let tally = world.finish(false);
+    assert_eq!(tally.duplicates(), 0, "{tally:?}");
     // The first of the deleted lines had been delivered before.
     assert!(tally.missing <= deleted - 300, "{tally:?}");
 }

@@ -42,8 +42,8 @@ fn a_thousand_rotations_lose_nothing() {
             }
         }
         append(&path, &world.lines(10));
-        // As with `dateext`, by our own clock.
-        let old = with_suffix(&path, &format!("-20240102-{n:06}"));
+        // A stamp of our own making: there are many rotations in a second.
+        let old = with_suffix(&path, &format!(".20240102-15{:02}{:02}", n / 60, n % 60));
         fs::rename(&path, &old).unwrap();
         kept.push_back(old);
         // The one before is compressed.
