@@ -1,6 +1,6 @@
 //! A test's world: the site, the destination, the agent's lives, and all that was written.
 
-use crate::rig::{Agent, Destination, Meeting, Site, Tally, append, check_but, eventually, lines, seconds};
+use crate::rig::{Agent, Destination, Meeting, Site, Tally, append, check_but, eventually, lines, millis, seconds};
 use flate2::{Compression, write::GzEncoder};
 use serde_json::Value;
 use std::{
@@ -8,6 +8,7 @@ use std::{
     fs,
     io::Write as _,
     path::{Path, PathBuf},
+    thread,
     time::{Duration, Instant},
 };
 
@@ -118,9 +119,6 @@ impl World {
     /// Waits until every line that must arrive has arrived.
     #[track_caller]
     pub(crate) fn arrives(&self) {
-        if self.lost.is_empty() {
-            return eventually(self.patience, "everything arrives", || self.destination.stored() >= self.truth.len());
-        }
         let lost: HashSet<&Vec<u8>> = self.lost.iter().collect();
         self.arrive(self.truth.iter().filter(|line| !lost.contains(line)));
     }
@@ -129,16 +127,36 @@ impl World {
     #[track_caller]
     fn arrive<'a>(&self, lines: impl Iterator<Item = &'a Vec<u8>>) {
         let mut left: HashSet<&[u8]> = lines.map(Vec::as_slice).collect();
-        let mut looked_at = 0;
-        eventually(self.patience, "these lines arrive", || {
+        let (all, started, mut looked_at) = (left.len(), Instant::now(), 0);
+        loop {
             let attempts = self.destination.attempts();
             for attempt in attempts[looked_at..].iter().filter(|attempt| attempt.is_stored) {
                 attempt.entries.iter().for_each(|seen| _ = left.remove(&seen.body()[..]));
             }
             // The last ones can still become stored.
             looked_at = attempts.len().saturating_sub(64);
-            left.is_empty()
-        });
+            drop(attempts);
+            if left.is_empty() {
+                return;
+            }
+            let is_dead = self.agent.as_ref().is_some_and(Agent::has_ended);
+            if is_dead {
+                // Its last words are on their way.
+                thread::sleep(millis(200));
+            }
+            if is_dead || started.elapsed() > self.patience {
+                let some: Vec<_> = left.iter().take(3).map(|line| String::from_utf8_lossy(line)).collect();
+                let log = self.agent.as_ref().map(Agent::lines).unwrap_or_default();
+                let end = &log[log.len().saturating_sub(12)..];
+                panic!(
+                    "{}: {} of {all} lines did not arrive within {:.0?}, among them {some:#?}; the agent's log ends with {end:#?}",
+                    self.name,
+                    left.len(),
+                    started.elapsed()
+                );
+            }
+            thread::sleep(millis(10));
+        }
     }
 
     /// Waits until the agent has looked at all there is: what it wrongly takes for new is on its way by then.

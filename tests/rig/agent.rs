@@ -157,6 +157,11 @@ impl Agent {
         self.child.try_wait().unwrap().is_none()
     }
 
+    /// The same, looked at from outside.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.proc("status").lines().all(|line| !line.starts_with("State:") || line.contains('Z'))
+    }
+
     /// Waits until it has this file open.
     pub(crate) fn has_open(&self, path: &Path) {
         let links = format!("/proc/{}/fd", self.child.id());
