@@ -11,22 +11,26 @@ use std::{
     path::{Path, PathBuf},
 };
 
+/// Lines before the stop, and between it and the compression.
+const INSIDE: [usize; 2] = [800, 700];
+
 /// A world whose agent was stopped in the middle of `a.jsonl`. What was acknowledged by then is the first half.
 fn stopped_inside(name: &'static str) -> (World, PathBuf, usize) {
     let mut world = World::new(name);
     let path = world.site.log("a.jsonl");
-    world.write(&path, 800);
+    world.write(&path, INSIDE[0]);
     world.start();
     world.arrives();
     world.stop();
     let acknowledged = world.destination.stored();
-    world.write(&path, 700);
+    world.write(&path, INSIDE[1]);
     (world, path, acknowledged)
 }
 
 /// All of it is there, and none of what was acknowledged before the stop was sent after it.
 fn goes_on(mut world: World, acknowledged: usize) {
     world.finish_once();
+    world.is_one_file(&world.truth[..INSIDE[0] + INSIDE[1]], 0);
     // The lives are numbered from 0.
     let known: std::collections::HashSet<&[u8]> = world.truth[..acknowledged].iter().map(Vec::as_slice).collect();
     let attempts = world.destination.attempts();
@@ -202,7 +206,7 @@ fn cut_off_for_ever() {
     MultiGzDecoder::new(cut).read_to_end(&mut whole).unwrap_err();
     assert!(bytes.starts_with(&whole) && whole.len() > bytes.len() / 2);
     let count = whole.iter().filter(|byte| **byte == b'\n').count();
-    assert!(count > 800, "the part that is left has none of the unsent lines");
+    assert!(count > INSIDE[0], "the part that is left has none of the unsent lines");
     let destroyed = world.truth.split_off(count);
     // The line that the cut goes through arrives as far as it is there, or not at all.
     let torn = whole[whole.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1)..].to_vec();
@@ -217,6 +221,7 @@ fn cut_off_for_ever() {
     });
     world.settle();
     world.stop();
+    world.is_one_file(&world.truth[..count], 0);
     println!("gzip cut off: {count} of {} lines could be read", count + destroyed.len());
     let tally = check_but(&world.destination, &world.truth, &world.lost);
     world.print(&tally);

@@ -64,7 +64,7 @@ fn check(shape: &Shape) {
     for round in 0..7 {
         match round {
             // In the middle of a file, or of several.
-            3 => world.stop(),
+            3 => drop(world.stop()),
             6 => world.start(),
             _ => {}
         }

@@ -33,6 +33,21 @@ fn of_output(world: &World, field: &str) -> u64 {
     status["outputs"][0][field].as_u64().unwrap_or_else(|| panic!("no {field} in {status}"))
 }
 
+/// The rows of the files say the same as their output.
+fn rows_add_up(world: &World) {
+    let status = world.site.status();
+    let output = &status["outputs"][0];
+    let rows = output["files"].as_array().unwrap();
+    let fields = ["file", "path", "size", "acknowledged", "behind_bytes", "deleted_bytes", "records"];
+    for field in fields.into_iter().chain(["oldest_unacknowledged_seconds"]) {
+        assert!(rows.iter().all(|row| row.get(field).is_some()), "a row without {field}: {output:#}");
+    }
+    for field in ["behind_bytes", "deleted_bytes"] {
+        let sum: u64 = rows.iter().map(|row| row[field].as_u64().unwrap()).sum();
+        assert_eq!(Some(sum), output[field].as_u64(), "{field}: {output:#}");
+    }
+}
+
 fn bytes(lines: &[Vec<u8>]) -> u64 {
     lines.iter().map(|line| line.len() as u64 + 1).sum()
 }
@@ -79,6 +94,7 @@ fn renamed_and_deleted_while_the_destination_is_down() {
         of_output(&world, "deleted_bytes") == deleted
     });
     assert_eq!(of_output(&world, "behind_bytes"), bytes(&world.truth));
+    rows_add_up(&world);
     world.up();
     ends(world);
 }
@@ -94,6 +110,33 @@ fn renamed_and_deleted_while_the_destination_is_slow() {
     assert!(world.destination.stored() < world.truth.len(), "the destination was not slow");
     world.up();
     ends(world);
+}
+
+/// What was read and not acknowledged is neither lost nor forgotten in the account.
+#[test]
+fn stopped_while_the_destination_is_down() {
+    let mut world = world("t1 stopped");
+    world.site.agent.push_str("\nshutdown_timeout = \"500ms\"");
+    world.down();
+    let path = world.site.log("a.jsonl");
+    world.write(&path, 1000);
+    world.start();
+    eventually(seconds(20), "it tries", || !world.destination.attempts().is_empty());
+    let agent = world.stop();
+    assert!(agent.ended("pending") > 0 && agent.ended("acknowledged") == 0, "{:#?}", agent.lines());
+    // And with some of it acknowledged.
+    world.up();
+    world.start();
+    world.arrives();
+    world.down();
+    world.write(&path, 1000);
+    let tried = world.destination.attempts().len();
+    eventually(seconds(20), "it tries", || world.destination.attempts().len() > tried);
+    let agent = world.stop();
+    assert!(agent.ended("pending") > 0 && agent.ended("acknowledged") == 1000, "{:#?}", agent.lines());
+    world.up();
+    world.start();
+    world.finish_once();
 }
 
 /// Ten rotations with numbers that move up, as logrotate does it; all but the newest two are deleted. Returns the

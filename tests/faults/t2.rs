@@ -163,6 +163,9 @@ fn rotated_and_restarted(name: &'static str, glob: &str) {
         container.rotate(&mut world);
     }
     world.finish_once();
+    for lines in containers.iter().flat_map(|container| container.lines.values()) {
+        world.is_one_file(lines, 0);
+    }
 }
 
 /// More rotations than are kept, while the agent is stopped: the lines of the deleted files may be missing, and no

@@ -1,7 +1,7 @@
 //! copytruncate: the content moves to a copy, and the file begins anew. What is in one of the two arrives once.
 
 use crate::{
-    rig::{eventually, is_long, seconds},
+    rig::is_long,
     world::{World, shift, with_suffix},
 };
 use serde_json::json;
@@ -19,6 +19,8 @@ const KEEP: usize = 100;
 struct Rotated {
     path: PathBuf,
     file: File,
+    /// What the file has held, one content after the other: where its first line begins, and its lines.
+    contents: Vec<(u64, Vec<Vec<u8>>)>,
 }
 
 impl Rotated {
@@ -29,13 +31,20 @@ impl Rotated {
         let mut options = OpenOptions::new();
         options.create(true);
         let file = if is_appending { options.append(true) } else { options.write(true) }.open(&path).unwrap();
-        Rotated { path, file }
+        Rotated { path, file, contents: vec![(0, Vec::new())] }
     }
 
     fn write(&mut self, world: &mut World, count: usize) {
-        let mut bytes = world.lines(count).join(&b'\n');
+        let lines = world.lines(count);
+        let mut bytes = lines.join(&b'\n');
         bytes.push(b'\n');
         self.file.write_all(&bytes).unwrap();
+        let (start, content) = self.contents.last_mut().unwrap();
+        if content.is_empty() {
+            // Behind a hole where the program does not append.
+            *start = self.file.stream_position().unwrap() - bytes.len() as u64;
+        }
+        content.extend(lines);
     }
 
     fn copy(&self) {
@@ -43,14 +52,25 @@ impl Rotated {
         fs::copy(&self.path, with_suffix(&self.path, ".1")).unwrap();
     }
 
-    fn truncate(&self) {
+    fn truncate(&mut self) {
         OpenOptions::new().write(true).truncate(true).open(&self.path).unwrap();
+        self.contents.push((0, Vec::new()));
     }
 
-    fn rotate(&self) {
+    fn rotate(&mut self) {
         // The program pauses here: what it would write between the two is its loss, and is counted elsewhere.
         self.copy();
         self.truncate();
+    }
+}
+
+/// Everything arrived once, and each content as one file, whichever of its copies it was read from.
+#[track_caller]
+fn ends(mut world: World, program: &Rotated, is_quiet: bool) {
+    let tally = world.finish(is_quiet);
+    assert_eq!(tally.duplicates(), 0, "{tally:?}");
+    for (start, lines) in program.contents.iter().filter(|(_, lines)| !lines.is_empty()) {
+        world.is_one_file(lines, *start);
     }
 }
 
@@ -86,7 +106,7 @@ fn appending(glob: usize) {
     }
     world.up();
     program.write(&mut world, count);
-    world.finish_once();
+    ends(world, &program, true);
 }
 
 /// (b) The program does not append: after each truncation it goes on where it was, behind a hole.
@@ -116,7 +136,7 @@ fn with_a_hole(glob: usize) {
     drop(attempts);
     assert_eq!(gaps.len(), rounds, "one record for each hole: {gaps:?}");
     assert!(gaps.iter().all(|gap| gap["auditship"] == json!("gap") && gap["offset"] == json!(0)), "{gaps:?}");
-    world.finish_once();
+    ends(world, &program, true);
 }
 
 /// (c) Longer than before when the agent looks again: only the content tells.
@@ -135,7 +155,7 @@ fn regrown(glob: usize) {
         // In one write, so that no moment shows a file that is shorter than it was.
         program.write(&mut world, 200 + 100 * round);
     }
-    world.finish_once();
+    ends(world, &program, true);
 }
 
 /// (d) The agent is stopped meanwhile, and killed meanwhile.
@@ -164,7 +184,7 @@ fn stopped(glob: usize) {
     world.stop();
     program.rotate();
     world.start();
-    world.finish_once();
+    ends(world, &program, true);
 }
 
 /// The program does not pause between the copy and the truncation. What it writes then may be missing, though the
@@ -188,8 +208,7 @@ fn never_pausing(glob: usize) {
         program.truncate();
         program.write(&mut world, 50);
     }
-    let tally = world.finish(false);
-    assert_eq!(tally.duplicates(), 0, "{tally:?}");
+    ends(world, &program, false);
 }
 
 /// A copy is no truncation: as long as the file lives on, it is the same content.
@@ -204,15 +223,7 @@ fn copied_only(glob: usize) {
         program.write(&mut world, 100);
         world.settle();
     }
-    let names: std::collections::HashSet<String> = {
-        let attempts = world.destination.attempts();
-        let of_program = |seen: &&crate::rig::Seen| seen.meta("auditship_path").unwrap().contains("/a.jsonl");
-        let entries = attempts.iter().flat_map(|attempt| &attempt.entries);
-        entries.filter(of_program).map(|seen| seen.meta("auditship_file").unwrap().to_owned()).collect()
-    };
-    assert_eq!(names.len(), 1, "one content, one name: {names:?}");
-    eventually(seconds(5), "nothing is behind", || world.site.behind() == 0);
-    world.finish_once();
+    ends(world, &program, true);
 }
 
 macro_rules! with_both_globs {

@@ -4,7 +4,7 @@ use crate::rig::{Agent, Destination, Meeting, Site, Tally, append, check_but, ev
 use flate2::{Compression, write::GzEncoder};
 use serde_json::Value;
 use std::{
-    collections::HashSet,
+    collections::{HashMap, HashSet},
     fs,
     io::Write as _,
     path::{Path, PathBuf},
@@ -69,12 +69,13 @@ impl World {
         self.agent.is_some()
     }
 
-    /// SIGTERM; its account must add up.
+    /// SIGTERM; its account must add up. Returns what is left to be asked.
     #[track_caller]
-    pub(crate) fn stop(&mut self) {
+    pub(crate) fn stop(&mut self) -> Agent {
         let mut agent = self.agent.take().expect("it runs");
         agent.end();
         self.errors.extend(agent.errors());
+        agent
     }
 
     pub(crate) fn kill(&mut self) {
@@ -193,7 +194,31 @@ impl World {
         tally
     }
 
-    /// The same, and nothing was stored twice.
+    /// These lines, which were written to one file from `start` on, arrived as one file's: under one name, each at its
+    /// own place, whatever became of the file in between. Lost ones among them are passed over.
+    #[track_caller]
+    pub(crate) fn is_one_file<'a>(&self, lines: impl IntoIterator<Item = &'a Vec<u8>>, start: u64) {
+        let attempts = self.destination.attempts();
+        let stored = attempts.iter().filter(|attempt| attempt.is_stored).flat_map(|attempt| &attempt.entries);
+        let found: HashMap<_, _> = stored.map(|seen| (seen.body(), seen)).collect();
+        let (mut offset, mut name) = (start, None);
+        for line in lines {
+            if let Some(seen) = found.get(&line[..]) {
+                let (text, this) = (offset.to_string(), seen.meta("auditship_file"));
+                assert_eq!(seen.meta("auditship_offset"), Some(text.as_str()), "{}: {seen:?}", self.name);
+                assert_eq!(
+                    this,
+                    *name.get_or_insert(this),
+                    "{}: another file than its neighbour: {seen:?}",
+                    self.name
+                );
+            }
+            offset += line.len() as u64 + 1;
+        }
+        assert!(name.is_some(), "none of these lines arrived");
+    }
+
+    /// As [`World::finish`], and nothing was stored twice.
     #[track_caller]
     pub(crate) fn finish_once(&mut self) -> Tally {
         let tally = self.finish(true);
