@@ -158,7 +158,7 @@ fn regrown(glob: usize) {
     ends(world, &program, true);
 }
 
-/// (d) The agent is stopped meanwhile, and killed meanwhile.
+/// (d) The agent is stopped meanwhile.
 fn stopped(glob: usize) {
     let mut world = world("t3 (d) stopped", glob);
     let mut program = Rotated::new(&world, true);
@@ -226,6 +226,36 @@ fn copied_only(glob: usize) {
     ends(world, &program, true);
 }
 
+/// A large file takes its time to be copied: the agent looks while the copy is half there, and while it is whole and
+/// the file not yet truncated. `is_down`: it is still behind, and needs the copy.
+fn copied_slowly(glob: usize) {
+    for is_down in [false, true] {
+        let mut world = world("t3 slow copy", glob);
+        let mut program = Rotated::new(&world, true);
+        program.write(&mut world, 500);
+        world.start();
+        world.arrives();
+        if is_down {
+            world.down();
+            program.write(&mut world, 300);
+        }
+        let look = |world: &mut World| if is_down { world.settle_later() } else { world.settle() };
+        let bytes = fs::read(&program.path).unwrap();
+        let mut copy = File::create(with_suffix(&program.path, ".1")).unwrap();
+        // Not at the end of a line.
+        for piece in bytes.chunks(bytes.len() / 3 + 11) {
+            copy.write_all(piece).unwrap();
+            look(&mut world);
+        }
+        program.truncate();
+        look(&mut world);
+        program.write(&mut world, 100);
+        look(&mut world);
+        world.up();
+        ends(world, &program, true);
+    }
+}
+
 macro_rules! with_both_globs {
     ($($name:ident)*) => { $(
         mod $name {
@@ -242,4 +272,4 @@ macro_rules! with_both_globs {
     )* };
 }
 
-with_both_globs! { appending with_a_hole regrown stopped never_pausing copied_only }
+with_both_globs! { appending with_a_hole regrown stopped never_pausing copied_only copied_slowly }

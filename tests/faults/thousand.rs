@@ -13,8 +13,8 @@ use std::{
 };
 
 const ROTATIONS: usize = 1000;
-/// Rotated files that are kept: several times as many as fall into one outage.
-const KEEP: usize = 150;
+/// Rotated files that are kept: several times as many as fall into one outage, also on a machine that is busy.
+const KEEP: usize = 300;
 
 /// The time between two rotations, and between the destination's going and coming.
 fn pace() -> (Duration, Duration) {
