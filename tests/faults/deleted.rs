@@ -15,7 +15,7 @@ const FEW: [&str; 4] = ["sh", "-c", "ulimit -n 1024; exec \"$@\"", "sh"];
 #[test]
 fn twenty_thousand_files_with_a_thousand_descriptors() {
     let mut world = World::new("deleted");
-    world.patience = seconds(100);
+    world.patience *= 2;
     world.site.agent = "memory_limit = \"64MiB\"".into();
     world.site.glob = "*/*.jsonl".into();
     world.signpost = "0/signpost-{}.jsonl";

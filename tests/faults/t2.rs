@@ -120,7 +120,7 @@ fn world(name: &'static str, glob: &str) -> World {
 }
 
 fn sizes() -> (usize, usize) {
-    if is_long() { (60, 20_000) } else { (10, 600) }
+    if is_long() { (30, 10_000) } else { (10, 600) }
 }
 
 /// Rotations under the agent's eyes, with a restart now and then, and rotations while it is stopped: as many as leave

@@ -81,7 +81,7 @@ fn world(name: &'static str, glob: usize) -> World {
 }
 
 fn sizes() -> (usize, usize) {
-    if is_long() { (50, 10_000) } else { (8, 400) }
+    if is_long() { (50, 10_000) } else { (8, 1500) }
 }
 
 /// (a) The program appends. The destination is away for half of the rotations, so that truncations meet unread and
@@ -231,13 +231,15 @@ fn copied_only(glob: usize) {
 fn copied_slowly(glob: usize) {
     for is_down in [false, true] {
         let mut world = world("t3 slow copy", glob);
+        world.site.output.push_str("\nwindow = \"1MiB\"");
         let mut program = Rotated::new(&world, true);
         program.write(&mut world, 500);
         world.start();
         world.arrives();
         if is_down {
             world.down();
-            program.write(&mut world, 300);
+            // More than it can read before the destination takes it.
+            program.write(&mut world, 12_000);
         }
         let look = |world: &mut World| if is_down { world.settle_later() } else { world.settle() };
         let bytes = fs::read(&program.path).unwrap();

@@ -1,6 +1,8 @@
 //! A test's world: the site, the destination, the agent's lives, and all that was written.
 
-use crate::rig::{Agent, Destination, Meeting, Site, Tally, append, check_but, eventually, lines, millis, seconds};
+use crate::rig::{
+    Agent, Destination, Meeting, Site, Tally, append, check_but, eventually, is_long, lines, millis, seconds,
+};
 use flate2::{Compression, write::GzEncoder};
 use serde_json::Value;
 use std::{
@@ -45,7 +47,7 @@ impl World {
             truth: Vec::new(),
             lost: Vec::new(),
             signpost: "signpost-{}.jsonl",
-            patience: seconds(60),
+            patience: seconds(if is_long() { 600 } else { 60 }),
             errors: Vec::new(),
             written: 0,
             signposts: 0,
