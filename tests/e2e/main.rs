@@ -6,6 +6,9 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
+// Shared with the fault tests; each of the two uses some of it only.
+#[allow(dead_code, unused_imports)]
+#[path = "../rig/mod.rs"]
 mod rig;
 
 mod configuration;

@@ -1,6 +1,6 @@
 //! The destination is away, and comes back in stages.
 
-use crate::rig::{Agent, Destination, Meeting, Site, append, check, event, eventually, lines, seconds};
+use crate::rig::{Agent, Destination, Meeting, Site, append, check, event, eventually, is_long, lines, seconds};
 use std::{
     fs,
     os::unix::fs::PermissionsExt as _,
@@ -13,10 +13,6 @@ const LIMIT: u64 = 32 << 20;
 /// A stage ends when it has lasted long enough and the agent has tried at least twice in it.
 fn phase() -> Duration {
     if is_long() { seconds(60) } else { seconds(2) }
-}
-
-fn is_long() -> bool {
-    std::env::var_os("AUDITSHIP_TEST_LONG").is_some()
 }
 
 fn secret(path: &Path, text: &str) {

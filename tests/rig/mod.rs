@@ -9,8 +9,8 @@ mod site;
 mod wire;
 mod writer;
 
-pub(crate) use agent::{Agent, Finished, command, command_of, finish};
-pub(crate) use check::check;
+pub(crate) use agent::{Agent, Finished, binary, command, command_of, finish};
+pub(crate) use check::{Tally, check, check_but};
 pub(crate) use destination::{Action, Attempt, Destination, Meeting};
 pub(crate) use site::Site;
 pub(crate) use wire::Seen;
@@ -29,6 +29,11 @@ pub(crate) fn eventually(limit: Duration, what: &str, mut condition: impl FnMut(
         assert!(start.elapsed() < limit, "not within {limit:?}: {what}");
         thread::sleep(Duration::from_millis(10));
     }
+}
+
+/// Whether the tests run with the sizes and times of real outages.
+pub(crate) fn is_long() -> bool {
+    std::env::var_os("AUDITSHIP_TEST_LONG").is_some()
 }
 
 pub(crate) fn seconds(number: u64) -> Duration {

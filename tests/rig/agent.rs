@@ -4,6 +4,7 @@ use super::{eventually, millis, seconds};
 use rustix::process::{Pid, Signal, kill_process};
 use std::{
     io::{BufRead as _, BufReader, Read as _},
+    os::unix::fs::MetadataExt as _,
     path::Path,
     process::{Child, Command, ExitStatus, Stdio},
     sync::{Arc, Mutex},
@@ -21,7 +22,11 @@ pub(crate) struct Finished {
 
 /// The binary, in an environment without keys of ours.
 pub(crate) fn command() -> Command {
-    command_of(Path::new(env!("CARGO_BIN_EXE_auditship")))
+    command_of(binary())
+}
+
+pub(crate) fn binary() -> &'static Path {
+    Path::new(env!("CARGO_BIN_EXE_auditship"))
 }
 
 pub(crate) fn command_of(binary: &Path) -> Command {
@@ -97,6 +102,25 @@ impl Agent {
         ended[count].as_u64().unwrap()
     }
 
+    /// Log lines of the level ERROR.
+    pub(crate) fn errors(&self) -> Vec<serde_json::Value> {
+        self.log().into_iter().filter(|line| line["level"] == "ERROR").collect()
+    }
+
+    /// SIGTERM, and then the account: for each output, what was read is acknowledged, pending or in the dead letters.
+    #[track_caller]
+    pub(crate) fn end(&mut self) {
+        let (status, _) = self.stop(seconds(30));
+        assert!(status.success(), "{status}: {:#?}", self.lines());
+        let ended: Vec<_> = self.log().into_iter().filter(|line| line["message"] == "ended").collect();
+        assert!(!ended.is_empty(), "no line of counts at the end");
+        for line in ended {
+            let count = |name: &str| line[name].as_u64().unwrap_or_else(|| panic!("no {name} in {line}"));
+            let settled = count("acknowledged") + count("pending") + count("dead_lettered");
+            assert_eq!(count("records"), settled, "{line}");
+        }
+    }
+
     pub(crate) fn kill_9(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
@@ -133,6 +157,11 @@ impl Agent {
         self.child.try_wait().unwrap().is_none()
     }
 
+    /// The same, looked at from outside.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.proc("status").lines().all(|line| !line.starts_with("State:") || line.contains('Z'))
+    }
+
     /// Waits until it has this file open.
     pub(crate) fn has_open(&self, path: &Path) {
         let links = format!("/proc/{}/fd", self.child.id());
@@ -142,9 +171,21 @@ impl Agent {
         });
     }
 
+    /// Whether it has this very file open, whatever it is called now.
+    pub(crate) fn holds(&self, file: &std::fs::Metadata) -> bool {
+        let Ok(items) = std::fs::read_dir(format!("/proc/{}/fd", self.child.id())) else { return false };
+        let is_it = |open: std::fs::Metadata| (open.dev(), open.ino()) == (file.dev(), file.ino());
+        items.flatten().any(|item| std::fs::metadata(item.path()).is_ok_and(is_it))
+    }
+
+    /// The file `name` of its folder in /proc.
+    pub(crate) fn proc(&self, name: &str) -> String {
+        std::fs::read_to_string(format!("/proc/{}/{name}", self.child.id())).unwrap_or_default()
+    }
+
     /// Resident memory in bytes: now, at its highest, and how much of it is the mapped binary.
     pub(crate) fn memory(&self) -> [u64; 3] {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap_or_default();
+        let status = self.proc("status");
         let field = |name: &str| {
             let line = status.lines().find(|line| line.starts_with(name))?;
             Some(line.split_whitespace().nth(1)?.parse::<u64>().ok()? * 1024)

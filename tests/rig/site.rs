@@ -18,7 +18,7 @@ pub(crate) struct Site {
     pub(crate) labels: String,
     pub(crate) guard: String,
     pub(crate) output: String,
-    /// Of the files that are followed, below the folder for logs.
+    /// Of the files that are followed, below the folder for logs; several are separated by spaces.
     pub(crate) glob: String,
 }
 
@@ -57,11 +57,11 @@ impl Site {
     pub(crate) fn config(&self, url: &str) -> String {
         let Site { log_level, agent, source, labels, guard, output, glob, .. } = self;
         let (state, logs) = (self.path("state"), self.path("logs"));
+        let include: Vec<PathBuf> = glob.split(' ').map(|glob| logs.join(glob)).collect();
         format!(
             "[agent]\nhost = \"test-host\"\nlog = {{ level = \"{log_level}\", format = \"json\" }}\nstate_dir = {state:?}\n\
-             {agent}\n[sources.app]\ntype = \"file\"\ninclude = [\"{}/{glob}\"]\n{source}\n[labels]\n{labels}\n\
-             [guard]\n{guard}\n[outputs.loki]\ntype = \"loki\"\nurl = {url:?}\n{output}\n",
-            logs.display()
+             {agent}\n[sources.app]\ntype = \"file\"\ninclude = {include:?}\n{source}\n[labels]\n{labels}\n\
+             [guard]\n{guard}\n[outputs.loki]\ntype = \"loki\"\nurl = {url:?}\n{output}\n"
         )
     }
 
@@ -77,6 +77,13 @@ impl Site {
     pub(crate) fn start(&self, destination: &Destination) -> Agent {
         let config = self.prepare(destination);
         Agent::spawn(agent::command().arg("run").arg("-c").arg(config))
+    }
+
+    /// The same by way of another command, which is given the agent's command line as its last arguments.
+    pub(crate) fn start_by(&self, destination: &Destination, way: &[&str]) -> Agent {
+        let config = self.prepare(destination);
+        let mut command = agent::command_of(Path::new(way[0]));
+        Agent::spawn(command.args(&way[1..]).arg(agent::binary()).arg("run").arg("-c").arg(config))
     }
 
     /// Runs `auditship run --once` to its end.

@@ -1,0 +1,158 @@
+//! The real logrotate, in the shapes in which it is configured, with the agent running and stopped.
+
+use crate::{
+    rig::{eventually, seconds},
+    world::World,
+};
+use std::{
+    fs::{self, File, OpenOptions, Permissions},
+    io::Write as _,
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+    process::Command,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+/// A program in PATH, or where distributions keep those of the administrator.
+fn find(program: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let folders = std::env::split_paths(&path).chain(["/usr/sbin".into(), "/sbin".into()]);
+    folders.map(|folder| folder.join(program)).find(|path| path.is_file())
+}
+
+struct Shape {
+    name: &'static str,
+    /// Lines of logrotate's configuration; `{old}` is a folder beside the logs'.
+    directives: &'static str,
+    /// Lines of the source's configuration, likewise.
+    source: &'static str,
+    /// The program notices the rotation late: it writes to the old file for a while. Only where that file stays.
+    is_late: bool,
+    /// Names have seconds in them, so that there can be one rotation in each.
+    is_dated: bool,
+}
+
+impl Shape {
+    fn new(name: &'static str, directives: &'static str) -> Shape {
+        Shape { name, directives, source: "", is_late: false, is_dated: false }
+    }
+}
+
+fn unix_second() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
+}
+
+fn check(shape: &Shape) {
+    let Some(logrotate) = find("logrotate") else {
+        return println!("{}: SKIPPED, there is no logrotate on this machine", shape.name);
+    };
+    let mut world = World::new(shape.name);
+    let old = world.site.path("old");
+    fs::create_dir(&old).unwrap();
+    fs::create_dir(world.site.log("archive")).unwrap();
+    fs::set_permissions(world.site.log(""), Permissions::from_mode(0o755)).unwrap();
+    let with_old = |text: &str| text.replace("{old}", old.to_str().unwrap());
+    world.site.source = with_old(shape.source);
+    let path = world.site.log("app.jsonl");
+    let (config, state) = (world.site.path("logrotate.conf"), world.site.path("logrotate.state"));
+    fs::write(&config, format!("{path:?} {{\nrotate 100\n{}\n}}\n", with_old(shape.directives))).unwrap();
+    // It refuses a configuration that others could write.
+    fs::set_permissions(&config, Permissions::from_mode(0o644)).unwrap();
+
+    world.start();
+    let mut last = 0;
+    for round in 0..7 {
+        match round {
+            // In the middle of a file, or of several.
+            3 => drop(world.stop()),
+            6 => world.start(),
+            _ => {}
+        }
+        world.write(&path, 300);
+        if round == 1 {
+            world.seen(&path);
+        }
+        let program = OpenOptions::new().append(true).open(&path).unwrap();
+        if shape.is_dated {
+            eventually(seconds(3), "the next second", || unix_second() > last);
+        }
+        rotate(&logrotate, &state, &config);
+        last = unix_second();
+        if shape.is_late {
+            late(&mut world, program);
+        }
+    }
+    world.write(&path, 100);
+    let folders = [world.site.log(""), world.site.log("archive"), old];
+    let files = folders.iter().flat_map(|folder| fs::read_dir(folder).unwrap().flatten());
+    let count = files.filter(|item| item.path().is_file()).count();
+    assert_eq!(count, 8, "seven rotations");
+    world.finish_once();
+}
+
+fn rotate(logrotate: &Path, state: &Path, config: &Path) {
+    let done = Command::new(logrotate).arg("-f").arg("-s").arg(state).arg(config).output().unwrap();
+    assert!(done.status.success() && done.stderr.is_empty(), "{}", String::from_utf8_lossy(&done.stderr));
+}
+
+fn late(world: &mut World, mut program: File) {
+    let mut bytes = world.lines(5).join(&b'\n');
+    bytes.push(b'\n');
+    program.write_all(&bytes).unwrap();
+}
+
+#[test]
+fn numbered_create_delaycompress() {
+    let shape = Shape::new("logrotate numbered", "create\ncompress\ndelaycompress");
+    check(&Shape { is_late: true, ..shape });
+}
+
+#[test]
+fn dateext_compress() {
+    let shape = Shape::new("logrotate dateext", "hourly\ndateext\ndateformat -%Y%m%d-%s\ncreate\ncompress");
+    check(&Shape { is_dated: true, ..shape });
+}
+
+#[test]
+fn dateext_of_seconds_alone() {
+    let shape = Shape::new("logrotate dateext %s", "dateext\ndateformat -%s\ncreate\ncompress\ndelaycompress");
+    check(&Shape { is_dated: true, is_late: true, ..shape });
+}
+
+#[test]
+fn copytruncate_compress() {
+    check(&Shape::new("logrotate copytruncate", "copytruncate\ncompress"));
+}
+
+#[test]
+fn copytruncate_delaycompress() {
+    check(&Shape::new("logrotate copytruncate later", "copytruncate\ncompress\ndelaycompress"));
+}
+
+#[test]
+fn renamecopy() {
+    check(&Shape::new("logrotate renamecopy", "renamecopy\ncreate\nnocompress"));
+}
+
+#[test]
+fn olddir() {
+    let shape = Shape::new("logrotate olddir", "olddir {old}\ncreate\ncompress\ndelaycompress");
+    check(&Shape { source: "rotated_dir = \"{old}\"", is_late: true, ..shape });
+}
+
+#[test]
+fn olddir_relative_to_the_file() {
+    let shape = Shape::new("logrotate olddir relative", "olddir archive\ncreate\ncompress");
+    check(&Shape { source: "rotated_dir = \"archive\"", ..shape });
+}
+
+#[test]
+fn extension_zstd() {
+    if !Path::new("/usr/bin/zstd").exists() {
+        return println!("logrotate extension: SKIPPED, there is no zstd on this machine");
+    }
+    check(&Shape::new(
+        "logrotate extension",
+        "extension .jsonl\ncreate\ncompress\ncompresscmd /usr/bin/zstd\ncompressoptions -3\ncompressext .zst",
+    ));
+}
