@@ -510,7 +510,8 @@ impl Agent {
         match self.buffer.read(file, point.at, &point.mark).unwrap() {
             Burst::Replaced => {
                 let mut changes = Vec::new();
-                self.registry.replace(key, now, &mut changes);
+                let moves = file.moves();
+                self.registry.replaced(key, moves, now, &mut changes);
                 self.apply(changes, state);
             }
             Burst::Data { bytes, before } => {
@@ -529,6 +530,7 @@ impl Agent {
                 point.rewind = point.at;
                 if pos > 0 {
                     point.mark = Mark::of(&bytes[..pos]);
+                    file.note_read(point.at, &point.mark);
                 }
             }
         }

@@ -47,8 +47,8 @@ pub(super) const HINTS: usize = 1024;
 pub(super) enum FollowEvent {
     /// The file system says that something changed.
     Hint(Hint),
-    /// A lane found that this content was truncated away.
-    Replaced(FileKey),
+    /// A lane found that this content was truncated away, after so many moves.
+    Replaced(FileKey, u64),
     /// What a compressed file is.
     Inspected(Box<Inspected>),
     /// What became of bytes of a deleted file.
@@ -255,7 +255,7 @@ impl Follow {
             while let Some(next) = event {
                 match next {
                     FollowEvent::Stop => return false,
-                    FollowEvent::Replaced(key) => self.registry.replace(key, now, &mut changes),
+                    FollowEvent::Replaced(key, moves) => self.registry.replaced(key, moves, now, &mut changes),
                     FollowEvent::Inspected(inspected) => {
                         self.registry.inspected(*inspected, now, &mut changes);
                         // What it was waited for may be decided now.

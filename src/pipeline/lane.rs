@@ -71,7 +71,7 @@ pub(super) struct Shared {
     pub runtime: tokio::runtime::Handle,
     /// When the agent started.
     pub started: Instant,
-    pub on_replaced: Arc<dyn Fn(FileKey) + Send + Sync>,
+    pub on_replaced: Arc<dyn Fn(FileKey, u64) + Send + Sync>,
 }
 
 /// How far a lane is, for a progress bar.
@@ -91,7 +91,7 @@ pub(super) struct Lane {
     admission: Arc<Mutex<Admission>>,
     pub(super) runtime: tokio::runtime::Handle,
     started: Instant,
-    pub(super) on_replaced: Arc<dyn Fn(FileKey) + Send + Sync>,
+    pub(super) on_replaced: Arc<dyn Fn(FileKey, u64) + Send + Sync>,
     gauge: Arc<Gauge>,
     events: Receiver<Event>,
     pub(super) sender: Sender<Event>,

@@ -176,9 +176,9 @@ impl Running {
             admission,
             runtime: runtime.handle().clone(),
             started,
-            on_replaced: Arc::new(move |key| {
+            on_replaced: Arc::new(move |key, moves| {
                 let sender = to_follow.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-                let _ = sender.send(FollowEvent::Replaced(key));
+                let _ = sender.send(FollowEvent::Replaced(key, moves));
             }),
         };
         let mode = if options.once { Mode::Once } else { Mode::Follow };

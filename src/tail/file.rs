@@ -3,7 +3,7 @@
 use super::backing::{Backing, mark_before};
 use crate::{
     ack::FileKey,
-    model::{FileName, Identity, Known, Mark, Packing, Point},
+    model::{FileName, Identity, Known, Mark, Nanos, Packing, Point},
 };
 use sha2::{Digest as _, Sha256};
 use std::{
@@ -46,6 +46,8 @@ pub struct TailFile {
     now: Mutex<Known>,
     /// Another file when the content was moved: from one that was truncated to its copy.
     backing: Mutex<Backing>,
+    /// Counts these moves.
+    moves: AtomicU64,
     life: AtomicU8,
     /// Counts the changes of length or time that a look has noticed.
     changes: AtomicU64,
@@ -57,13 +59,13 @@ pub struct TailFile {
     shrunk_from: AtomicU64,
     /// By output.
     settled: Vec<Settled>,
-    /// Ends of committed stretches with their marks, rising: a copy that was made before the last of them can be
-    /// recognised all the same.
+    /// Ends of stretches that were read, with their marks, rising: what the content is known by beside its head, and a
+    /// copy that was made before the last of them can be recognised all the same.
     trail: Mutex<Vec<(u64, Mark)>>,
 }
 
 /// So many ends are kept of a content.
-const TRAIL: usize = 8;
+const TRAIL: usize = 16;
 
 /// How far an output is.
 #[derive(Debug, Default)]
@@ -92,6 +94,7 @@ impl TailFile {
             now: Mutex::new(known.clone()),
             known,
             backing: Mutex::new(backing),
+            moves: AtomicU64::new(0),
             life: AtomicU8::new(0),
             changes: AtomicU64::new(0),
             size: AtomicU64::new(size),
@@ -140,6 +143,13 @@ impl TailFile {
         (*now != before).then(|| now.clone())
     }
 
+    /// It was seen on `day`. Returns what is persisted when that is news.
+    pub(super) fn seen_on(&self, day: Nanos) -> Option<Known> {
+        let mut now = lock(&self.now);
+        let is_news = std::mem::replace(&mut now.last_seen, day) != day;
+        is_news.then(|| now.clone())
+    }
+
     /// The mark of its first bytes. Looked at by readers that begin, and by scans while it grows.
     pub(super) fn head(&self) -> Mark {
         lock(&self.now).head
@@ -151,6 +161,13 @@ impl TailFile {
 
     pub(super) fn set_backing(&self, backing: Backing) {
         *lock(&self.backing) = backing;
+        self.moves.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// How often the content was moved to another file: what a reader has found out counts for the file that it looked
+    /// at only.
+    pub fn moves(&self) -> u64 {
+        self.moves.load(Ordering::Acquire)
     }
 
     /// A number that is another one after every change that was noticed.
@@ -228,14 +245,24 @@ impl TailFile {
         if let Some(settled) = self.settled.get(output) {
             settled.position.store(point.at, Ordering::Release);
             *lock(&settled.point) = Some(point);
-            let mut trail = lock(&self.trail);
-            if point.mark.len > 0 && trail.last().is_none_or(|(end, _)| *end < point.rewind) {
-                if trail.len() == TRAIL {
-                    trail.remove(0);
-                }
-                trail.push((point.rewind, point.mark));
-            }
         }
+    }
+
+    /// Output number `output` or another has read up to `end`, with this mark before it.
+    pub fn note_read(&self, end: u64, mark: &Mark) {
+        let mut trail = lock(&self.trail);
+        if mark.len == 0 || trail.last().is_some_and(|(last, _)| *last >= end) {
+            return;
+        }
+        if trail.len() == TRAIL {
+            // Of what is long ago, every other one: few cover much.
+            let mut nth = 0;
+            trail.retain(|_| {
+                nth += 1;
+                nth % 2 == 0
+            });
+        }
+        trail.push((end, *mark));
     }
 
     pub(super) fn trail(&self) -> Vec<(u64, Mark)> {

@@ -235,8 +235,8 @@ fn check_replaced(spoil: impl Fn(&Rig), expect: Option<&str>) {
     assert!(changes.iter().any(|change| matches!(change, Change::Grew)), "unnoticed");
     assert_eq!(rig.read(&a, &mut point), None);
     let mut changes = Vec::new();
-    rig.registry.replace(a.key, rig.clock(), &mut changes);
-    rig.registry.replace(a.key, rig.clock(), &mut changes);
+    rig.registry.replaced(a.key, 0, rig.clock(), &mut changes);
+    rig.registry.replaced(a.key, 0, rig.clock(), &mut changes);
     let [Change::Opened { file, is_remembered: false }] = &changes[..] else { panic!("{changes:?}") };
     assert_eq!((file.known.generation, a.life()), (1, Life::Adrift));
     assert_ne!(file.name(), a.name());

@@ -77,7 +77,7 @@ impl Registry {
             }
             followed.grow_head(changes);
             if is_seen {
-                changes.extend(followed.file.update(|known| known.last_seen = now.day()).map(Change::Updated));
+                changes.extend(followed.file.seen_on(now.day()).map(Change::Updated));
             }
             let origin = Path::new(&followed.file.known.origin.path);
             let has_successor = by_path.get(origin).is_some_and(|other| other != place);

@@ -13,8 +13,16 @@ use std::{path::PathBuf, sync::Arc};
 const LOOKS: u8 = 2;
 
 impl Registry {
-    /// A reader found that the content of `key` was truncated away. Several readers may say so, of the same event.
-    pub fn replace(&mut self, key: FileKey, now: Clock, changes: &mut Vec<Change>) {
+    /// A reader found that the content of `key` was truncated away, in the file that it was in after `moves` moves.
+    /// Several readers may say so, of the same event.
+    pub fn replaced(&mut self, key: FileKey, moves: u64, now: Clock, changes: &mut Vec<Change>) {
+        let is_current = |followed: &Followed| followed.file.key == key && followed.file.moves() == moves;
+        if self.followed.values().any(is_current) {
+            self.replace(key, now, changes);
+        }
+    }
+
+    pub(super) fn replace(&mut self, key: FileKey, now: Clock, changes: &mut Vec<Change>) {
         let Some((place, followed)) = self.followed.iter().find(|(_, followed)| followed.file.key == key) else {
             return;
         };

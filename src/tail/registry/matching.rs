@@ -156,7 +156,11 @@ impl Followed {
         }
         let identity = self.file.known.identity;
         let mut content = Content { backing, identity, size: 0, changed: 0, head: Vec::new() };
-        content.look_anew().is_ok() && content.holds_all(&self.file.known_now(), &self.file.points()).unwrap_or(false)
+        let is_like = content.look_anew().is_ok()
+            && content.holds_all(&self.file.known_now(), &self.file.points()).unwrap_or(false);
+        // Further than any output has committed, and so further than the state knows.
+        let read = self.file.trail().pop().filter(|_| !content.backing.is_copy);
+        is_like && read.is_none_or(|(end, mark)| content.mark(end, mark.len).ok().flatten() == Some(mark))
     }
 }
 
@@ -255,15 +259,13 @@ fn likeness(of: &Remembered, content: &Content, inspected: Option<&Inspected>) -
             None => is_unasked = true,
         }
     }
-    if !is_short && !is_unasked {
-        return Likeness::Same;
-    }
     // A copy that was made before the last bytes were written and read, or is looked at while the content is read on.
     let trail = of.trail.iter().rev().filter(|(end, _)| *end <= len);
     match trail.filter_map(|(end, mark)| holds(*end, mark)).next() {
-        Some(true) => Likeness::Same,
         Some(false) => Likeness::Other,
+        Some(true) => Likeness::Same,
         None if is_unasked => Likeness::Unasked,
-        None => Likeness::TooShort,
+        None if is_short => Likeness::TooShort,
+        None => Likeness::Same,
     }
 }

@@ -317,12 +317,16 @@ impl Registry {
     }
 
     /// Whether the file is known to hold nothing that is not delivered.
-    pub(super) fn is_quiet(&mut self, sighting: &Sighting, now: Clock) -> bool {
+    pub(super) fn is_quiet(&mut self, sighting: &Sighting, now: Clock, changes: &mut Vec<Change>) -> bool {
         let place = place(sighting);
         let Some(quiet) = self.quiet.get_mut(&place) else { return false };
         if (quiet.size, quiet.changed) == (sighting.size, sighting.changed) {
             quiet.path.clone_from(&sighting.path);
             quiet.is_rotated = sighting.family.is_rotated;
+            let known = &mut quiet.remembered.known;
+            if std::mem::replace(&mut known.last_seen, now.day()) != now.day() {
+                changes.push(Change::Updated(known.clone()));
+            }
             return true;
         }
         if let Some(Quiet { remembered, .. }) = self.quiet.remove(&place) {

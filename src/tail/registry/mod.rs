@@ -12,26 +12,28 @@
 //! another file, is that content's *heir*. A file of which this is not known yet is *pending*.
 
 mod age;
+mod change;
+mod content;
 mod displaced;
 mod matching;
 mod meet;
 mod relatives;
 
+pub use change::{Change, Clock, Remembered, Site};
+pub use content::begins_like;
+
 use super::{
     backing::{self, Backing},
     file::{self, TailFile},
-    inspect::Inspection,
-    reader::has_head,
-    spool::{Saving, Spooled},
-    unpack,
+    spool::Spooled,
 };
 use crate::{
     ack::FileKey,
-    model::{Family, FileName, Identity, Known, Mark, Nanos, Origin, Packing, Point, Sighting, packing_of},
+    model::{Family, FileName, Known, Mark, Nanos, Origin, Packing, Sighting},
 };
+use content::Content;
 use std::{
     collections::{HashMap, HashSet},
-    fs::File,
     io,
     path::{Path, PathBuf},
     sync::Arc,
@@ -48,112 +50,6 @@ const REMEMBERED: usize = 1024;
 /// … and for so long.
 const REMEMBERED_FOR: i64 = 7 * DAY;
 const DAY: i64 = 86_400 * Nanos::SECOND;
-
-/// Now, on both clocks.
-#[derive(Clone, Copy, Debug)]
-pub struct Clock {
-    /// Since the agent started; never goes back.
-    pub uptime: Duration,
-    /// The wall clock.
-    pub wall: Nanos,
-}
-
-/// What the state remembers of a file's content.
-#[derive(Clone, Debug)]
-pub struct Remembered {
-    /// What it is.
-    pub known: Known,
-    /// Every output's place in it.
-    pub points: Vec<Point>,
-    /// Ends of stretches before those places, and their marks, rising; not kept over a restart.
-    pub trail: Vec<(u64, Mark)>,
-}
-
-impl Remembered {
-    fn of(file: &TailFile) -> Remembered {
-        Remembered { known: file.known_now(), points: file.points(), trail: file.trail() }
-    }
-}
-
-/// What a look at the files found.
-#[derive(Debug)]
-pub enum Change {
-    /// A file's content to read: new, known from before, or in the place of one that was truncated.
-    Opened {
-        /// The content.
-        file: Arc<TailFile>,
-        /// Whether the state knew it; otherwise it must be persisted before the first send.
-        is_remembered: bool,
-    },
-    /// Something of what is persisted of a content is another now.
-    Updated(Known),
-    /// A content that no file holds any more was dropped to make room, or because it is long gone.
-    Forgotten(FileName),
-    /// A remembered content is in no file that can be found: truncated away, deleted, or out of sight, while nobody
-    /// looked.
-    Destroyed {
-        /// The content.
-        known: Known,
-        /// How many bytes of it, at least, some output did not have, where that is known.
-        unread: Option<u64>,
-    },
-    /// The file grew or changed.
-    Grew,
-    /// Nobody needs the file open any more; its place is remembered.
-    Closed {
-        /// Its number in this process.
-        key: FileKey,
-    },
-    /// A file cannot be opened or read; tried again at each scan.
-    Unreadable {
-        /// Where it is.
-        path: PathBuf,
-        /// Why.
-        error: io::Error,
-    },
-    /// Has to be unpacked to know what it is: [`Registry::inspected`] wants the answer.
-    Inspect(Inspection),
-    /// A compressed file is cut off or damaged, and stays so; what comes out of it is read.
-    Broken {
-        /// Where it is.
-        path: PathBuf,
-        /// What is wrong.
-        error: io::Error,
-    },
-    /// Deleted, and some output has not got all of it: [`Registry::saved`] wants the answer.
-    Save(Saving),
-    /// Nothing of a content is needed from the spool.
-    Unsave(FileName),
-    /// A program writes to a file that was deleted.
-    WrittenThoughDeleted {
-        /// Where it was.
-        path: PathBuf,
-    },
-    /// So many files wait for a descriptor; 0 when none waits any more. Said when it changes from or to 0.
-    Short {
-        /// How many.
-        waiting: usize,
-    },
-}
-
-/// What a registry is told about the agent.
-#[derive(Debug)]
-pub struct Site {
-    /// What tells this machine's files from those of others.
-    pub machine: Vec<u8>,
-    /// The agent's name in every record.
-    pub host: String,
-    /// The names of the sources, in configuration order.
-    pub sources: Vec<String>,
-    /// By source: whether rotated files go to a folder of their own.
-    pub rotates_elsewhere: Vec<bool>,
-    /// How many outputs there are.
-    pub outputs: usize,
-    /// By source: how many of them take it.
-    pub takers: Vec<usize>,
-    /// How many files may be open.
-    pub capacity: usize,
-}
 
 /// The followed files. Owned by one thread.
 pub struct Registry {
@@ -276,17 +172,6 @@ struct Absent {
     is_said: bool,
 }
 
-/// An open file as it is now.
-struct Content {
-    backing: Backing,
-    identity: Identity,
-    /// Of the file.
-    size: u64,
-    changed: i64,
-    /// Up to the first 4 KiB of the content.
-    head: Vec<u8>,
-}
-
 impl std::fmt::Debug for Registry {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let place = |(place, path): (&Place, &PathBuf)| format!("{} {}", place.1, path.display());
@@ -399,7 +284,7 @@ impl Registry {
             self.absent.iter().map(|absent| absent.remembered.known.identity.place()).collect();
         met.sort_by_key(|sighting| sighting.family.is_rotated && !lived.contains(&place(sighting)));
         for sighting in met {
-            if self.is_quiet(&sighting, now) || self.is_heir(&sighting) {
+            if self.is_quiet(&sighting, now, &mut changes) || self.is_heir(&sighting) {
                 continue;
             }
             if self.pending.contains_key(&place(&sighting)) || self.make_room(now, &mut changes) {
@@ -551,70 +436,9 @@ impl Registry {
     }
 }
 
-/// Whether the file at `path`, compressed or not, begins as the content did: then it is a copy of it, or looks like one.
-pub fn begins_like(path: &Path, known: &Known) -> bool {
-    let named = packing_of(&path.file_name().unwrap_or_default().to_string_lossy());
-    let content = backing::open(path).and_then(|file| Content::look(file, true, named));
-    known.head.len > 0 && content.is_ok_and(|content| has_head(&content.head, &known.head))
-}
-
 /// The path with its links resolved: what a link leads to later may be another file.
 fn seen_at(path: &Path) -> String {
     std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned()).to_string_lossy().into_owned()
-}
-
-impl Clock {
-    fn day(self) -> Nanos {
-        Nanos(self.wall.0 - self.wall.0.rem_euclid(DAY))
-    }
-}
-
-impl Content {
-    /// Looks into an open file. `may_be_packed`: a file that is being written to is never taken for a compressed one,
-    /// whatever its first bytes are. `named`: what its name says.
-    fn look(file: File, may_be_packed: bool, named: Packing) -> io::Result<Content> {
-        let identity = backing::identify(&file.metadata()?);
-        let backing = Backing::plain(Arc::new(file));
-        let mut content = Content { backing, identity, size: 0, changed: 0, head: Vec::new() };
-        content.look_anew()?;
-        if may_be_packed {
-            content.backing.packing = unpack::packing_of(&content.head, named)
-                .map_err(|form| io::Error::other(format!("is compressed with {form}, which cannot be read")))?;
-            if content.backing.packing != Packing::Plain {
-                content.look_anew()?;
-            }
-        }
-        Ok(content)
-    }
-
-    fn place(&self) -> Place {
-        self.identity.place()
-    }
-
-    /// Whether the file has changed; then it is looked at anew.
-    fn look_again(&mut self) -> io::Result<bool> {
-        let metadata = self.backing.file.metadata()?;
-        let is_new = (metadata.len(), backing::changed(&metadata)) != (self.size, self.changed);
-        if is_new {
-            self.look_anew()?;
-        }
-        Ok(is_new)
-    }
-
-    fn look_anew(&mut self) -> io::Result<()> {
-        let metadata = self.backing.file.metadata()?;
-        (self.size, self.changed) = (metadata.len(), backing::changed(&metadata));
-        self.head = match self.backing.packing {
-            Packing::Plain => {
-                let mut head = vec![0; Mark::MAX];
-                let n = backing::read_at(&self.backing.file, &mut head, 0)?;
-                head.truncate(n);
-                head
-            }
-            packing => unpack::head(&self.backing.file, packing),
-        };
-        Ok(())
-    }
 }
 
 impl Followed {
