@@ -10,9 +10,9 @@ use crate::{
     discover::{self, Search},
     model::{Known, Nanos, Packing, Point, Sighting},
     parse::{Wanted, parse},
-    pipeline::Settings,
+    pipeline::{Output, Settings},
     state::{self, Memory},
-    tail::begins_like,
+    tail::{begins_like, identity_of},
 };
 use clap::Args;
 use serde::Serialize;
@@ -90,7 +90,7 @@ pub(super) fn status(args: &StatusArgs) -> Result<(), Failure> {
         let takes = |file: &Sighting| {
             settings.sources.get(file.source).is_some_and(|source| output.sources.contains(&source.name))
         };
-        of_output(&output.name, &memory, files.iter().filter(|file| takes(file)), &wanted)
+        of_output(output, &memory, files.iter().filter(|file| takes(file)), &wanted)
     });
     let status = Status { outputs: outputs.collect() };
     if args.json {
@@ -113,22 +113,21 @@ fn on_disk(settings: &Settings) -> Result<Vec<Sighting>, Failure> {
 }
 
 fn of_output<'a>(
-    output: &str,
+    output: &Output,
     memory: &Memory,
     files: impl Iterator<Item = &'a Sighting>,
     wanted: &Wanted,
 ) -> OutputStatus {
-    // The newest content of each file.
-    let mut by_place: HashMap<(u64, u64), &Known> = HashMap::new();
-    let mut by_generation: Vec<_> = memory.files.values().filter(|known| !known.is_deleted).collect();
-    by_generation.sort_by_key(|known| known.generation);
-    by_place.extend(by_generation.into_iter().map(|known| (known.identity.place(), known)));
-    let cursors = memory.cursors.get(output);
+    let mut by_place: HashMap<(u64, u64), Vec<&Known>> = HashMap::new();
+    for known in memory.files.values().filter(|known| !known.is_deleted) {
+        by_place.entry(known.identity.place()).or_default().push(known);
+    }
+    let cursors = memory.cursors.get(&output.name);
     let point = |known: &Known| cursors.and_then(|cursors| cursors.get(&known.origin.name));
     let mut rows = Vec::new();
     let mut shown = HashSet::new();
     for file in files {
-        let known = by_place.get(&(file.device, file.inode)).copied();
+        let known = by_place.get(&(file.device, file.inode)).and_then(|all| newest(all, &file.path));
         shown.extend(known.map(|known| known.origin.name));
         match known {
             Some(known) => {
@@ -141,17 +140,18 @@ fn of_output<'a>(
         }
     }
     // Renamed out of sight, or deleted: the agent may still hold them.
-    for known in memory.files.values().filter(|known| !shown.contains(&known.origin.name)) {
+    let is_taken = |known: &&Known| output.sources.contains(&known.origin.source);
+    for known in memory.files.values().filter(is_taken).filter(|known| !shown.contains(&known.origin.name)) {
         let row = row(Path::new(&known.seen_at), Some(known.size), Some(known), point(known), wanted);
-        if cursors.is_some() && row.behind_bytes > 0 {
+        if row.behind_bytes > 0 && !known.is_lost {
             rows.push(row);
         }
     }
     rows.sort_by(|a, b| b.behind_bytes.cmp(&a.behind_bytes).then_with(|| a.path.cmp(&b.path)));
-    let health = memory.health.get(output);
+    let health = memory.health.get(&output.name);
     let stalled = health.and_then(|health| health.stalled.clone());
     OutputStatus {
-        output: output.to_owned(),
+        output: output.name.clone(),
         stalled_since: health.filter(|_| stalled.is_some()).map(|health| health.since.to_string()),
         stalled,
         behind_bytes: rows.iter().map(|row| row.behind_bytes).sum(),
@@ -176,6 +176,13 @@ fn row(path: &Path, size: Option<u64>, known: Option<&Known>, point: Option<&Poi
         records: point.map_or(0, |point| point.seq),
         oldest_unacknowledged_seconds: if behind_bytes > 0 { age() } else { None },
     }
+}
+
+/// The newest content of the file at `path`: of an inode that was used again the birth time tells.
+fn newest<'k>(all: &[&'k Known], path: &Path) -> Option<&'k Known> {
+    let birth = identity_of(path).and_then(|identity| identity.birth);
+    let is_its = |known: &&&Known| known.identity.birth.is_none() || birth.is_none() || known.identity.birth == birth;
+    all.iter().filter(is_its).max_by_key(|known| known.generation).copied()
 }
 
 /// The age of the line at `offset`, by its own time.

@@ -39,6 +39,8 @@ pub struct Known {
     pub size: u64,
     /// Whether no path led to it any more: its inode may be another file's by now.
     pub is_deleted: bool,
+    /// Whether it was said that what some output has not got of it is lost.
+    pub is_lost: bool,
     /// When a scan last found it, to the day: what was not seen for long is forgotten.
     pub last_seen: Nanos,
     /// Where it was last found, links resolved; absolute.

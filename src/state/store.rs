@@ -253,33 +253,38 @@ struct Loaded {
 fn load(folder: &Path) -> Result<Loaded, OpenError> {
     let found = generations(folder).map_err(|source| OpenError::Use { path: folder.to_owned(), source })?;
     let newest = found.first().copied().unwrap_or(0);
-    for (nth, generation) in found.iter().copied().enumerate() {
+    let mut damage = Vec::new();
+    for generation in found.iter().copied() {
         let path = file_of(folder, generation);
+        let mut note = |why: &str| damage.push(format!("{}: {why}", path.display()));
         let reading = match fs::read(&path) {
             Ok(bytes) => log::read(&bytes, generation),
             Err(error) => {
-                alarm_damaged(&path, &error.to_string());
+                note(&error.to_string());
                 continue;
             }
         };
         match reading {
             Reading::Usable { memory, ending } => {
                 if ending == Ending::Damaged {
-                    alarm_damaged(&path, "an entry is damaged; what follows it is not used");
+                    note("an entry is damaged; what follows it is not used");
                 }
-                if nth > 0 {
-                    tracing::warn!(path = %path.display(), "going on from this earlier state");
+                let is_damaged = !damage.is_empty();
+                if is_damaged {
+                    alarm_damaged(&damage, &path);
                 }
-                let is_damaged = nth > 0 || ending == Ending::Damaged;
                 return Ok(Loaded { memory: *memory, generation: newest, is_damaged });
             }
-            Reading::Unusable(why) => alarm_damaged(&path, why),
+            Reading::Unusable(why) => note(why),
             Reading::Newer(version) => return Err(OpenError::Newer { path, version }),
         }
     }
-    let is_damaged = !found.is_empty() || file_of(folder, 1).with_extension("tmp").exists();
+    if fs::exists(file_of(folder, 1).with_extension("tmp")).unwrap_or(true) && damage.is_empty() {
+        damage.push(format!("{}: only the beginning of a first state is there", folder.display()));
+    }
+    let is_damaged = !damage.is_empty();
     if is_damaged {
-        alarm_from_nothing(folder);
+        alarm_from_nothing(&damage);
     }
     Ok(Loaded { memory: Memory::default(), generation: newest, is_damaged })
 }
@@ -330,13 +335,17 @@ fn alarm_unwritable(folder: &Path, error: &io::Error) {
     );
 }
 
-fn alarm_damaged(path: &Path, why: &str) {
-    tracing::error!(path = %path.display(), why, "a state file is damaged; falling back to what is whole before it");
+fn alarm_damaged(damage: &[String], usable: &Path) {
+    tracing::error!(
+        damage = damage.join("; "), going_on_from = %usable.display(),
+        "the state is damaged: what is whole before it is used, and what was delivered since is sent again; nothing is \
+         skipped"
+    );
 }
 
-fn alarm_from_nothing(folder: &Path) {
+fn alarm_from_nothing(damage: &[String]) {
     tracing::error!(
-        folder = %folder.display(),
+        damage = damage.join("; "),
         "no usable state: all files are sent again from their start; nothing is skipped"
     );
 }

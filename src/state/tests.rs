@@ -22,6 +22,7 @@ fn known(name: u64) -> Known {
         packing: Packing::Zstd,
         size: 8,
         is_deleted: true,
+        is_lost: true,
         last_seen: Nanos(9),
         seen_at: "/var/log/a.log.1".into(),
     }

@@ -128,7 +128,14 @@ impl Registry {
             Spool::Nothing => rewind.unwrap_or(0),
             Spool::Saved(to) => to,
         };
-        let is_needed = followed.file.lowest() < followed.file.size() && from < followed.size;
+        let is_pending = followed.file.lowest() < followed.file.size();
+        if !is_pending && followed.spool != Spool::Nothing {
+            // Should it grow again, that is saved anew.
+            followed.spool = Spool::Nothing;
+            changes.push(Change::Unsave(name));
+            return;
+        }
+        let is_needed = is_pending && from < followed.size;
         if is_needed && followed.is_intact() && !self.heirs.values().any(|heir| heir.of == name) {
             followed.spool = Spool::Saving;
             let (file, packing) = (backing.file, backing.packing);
@@ -174,9 +181,15 @@ impl Registry {
         });
     }
 
-    /// Makes sure that one more file can be opened. `false`: all that are open are needed.
+    /// Whether one more file can be opened in this look. `false`: when one that is done with could be closed for it, it
+    /// can be opened at the next look, because until then a reader may have the other one open.
     pub(super) fn make_room(&mut self, now: Clock, changes: &mut Vec<Change>) -> bool {
-        if self.open_files() < self.site.capacity {
+        let room = match self.room {
+            Some(room) => room,
+            None => self.site.capacity.saturating_sub(self.open_files()),
+        };
+        self.room = Some(room.saturating_sub(1));
+        if room > 0 {
             return true;
         }
         let closable = match &mut self.closable {
@@ -197,14 +210,18 @@ impl Registry {
                 && followed.file.end().is_ok_and(|end| followed.file.lowest() >= end)
             {
                 self.close(place, now, changes);
-                return true;
+                self.promised += 1;
+                return false;
             }
         }
         false
     }
 
-    pub(super) fn open_files(&self) -> usize {
-        self.followed.len() + self.adrift.len() + self.heirs.len() + self.pending.len()
+    /// Also those that were closed here, and that some reader has not let go of yet.
+    pub(super) fn open_files(&mut self) -> usize {
+        self.closing.retain(|file| file.strong_count() > 0);
+        let known = self.followed.len() + self.adrift.len() + self.heirs.len() + self.pending.len();
+        known + self.closing.len()
     }
 
     /// Closes a file of which no output needs anything.
@@ -213,6 +230,7 @@ impl Registry {
         if self.by_path.get(&followed.path) == Some(&place) {
             self.by_path.remove(&followed.path);
         }
+        self.closing.push(Arc::downgrade(&followed.file));
         let is_intact = followed.is_intact();
         let Followed { file, path, family, size, changed, deleted_at, spool, .. } = followed;
         if spool != Spool::Nothing {
@@ -311,7 +329,9 @@ impl Registry {
             let unread = known.size.max(u64::from(known.head.len)).saturating_sub(lowest);
             // Nothing more was coming, and nothing is missing.
             let is_whole = known.size > 0 && unread == 0;
-            if takers > 0 && !is_whole && (known.head.len > 0 || lowest > 0) {
+            if takers > 0 && !is_whole && !known.is_lost && (known.head.len > 0 || lowest > 0) {
+                let lost = Known { is_lost: true, ..known.clone() };
+                changes.push(Change::Updated(lost));
                 changes.push(Change::Destroyed { known: known.clone(), unread: Some(unread).filter(|n| *n > 0) });
             }
         }

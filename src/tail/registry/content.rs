@@ -70,6 +70,11 @@ impl Content {
     }
 }
 
+/// What the file system says of the file at `path`.
+pub fn identity_of(path: &Path) -> Option<Identity> {
+    Some(backing::identify(&std::fs::metadata(path).ok()?))
+}
+
 /// Whether the file at `path`, compressed or not, begins as the content did: then it is a copy of it, or looks like one.
 pub fn begins_like(path: &Path, known: &Known) -> bool {
     let named = packing_of(&path.file_name().unwrap_or_default().to_string_lossy());

@@ -16,28 +16,28 @@ use rustix::io::Errno;
 use std::{io, os::unix::fs::MetadataExt as _, sync::Arc};
 
 impl Registry {
-    /// A file that is not followed, nor known to hold nothing new.
-    pub(super) fn meet(&mut self, sighting: Sighting, now: Clock, changes: &mut Vec<Change>) {
+    /// A file that is not followed, nor known to hold nothing new. `false`: there is no descriptor for it.
+    pub(super) fn meet(&mut self, sighting: Sighting, now: Clock, changes: &mut Vec<Change>) -> bool {
         if let Some(pending) = self.pending.get_mut(&place(&sighting)) {
             pending.sighting = sighting;
-            return;
+            return true;
         }
         // Nothing to read, and nothing to know it by.
         if sighting.size == 0 && sighting.family.is_rotated {
-            return;
+            return true;
         }
         match self.open(&sighting) {
             Ok(content) => self.place(content, sighting, now, changes),
             // Renamed or deleted since the scan: the next one knows.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => {
-                if Errno::from_io_error(&error) == Some(Errno::MFILE) {
-                    // Fewer than the limit says: others of the process have them.
-                    self.site.capacity = self.site.capacity.min(self.open_files()).max(1);
-                }
-                changes.push(Change::Unreadable { path: sighting.path, error });
+            Err(error) if Errno::from_io_error(&error) == Some(Errno::MFILE) => {
+                // Fewer than the limit says: others of the process have them.
+                self.site.capacity = self.site.capacity.min(self.open_files()).max(1);
+                return false;
             }
+            Err(error) => changes.push(Change::Unreadable { path: sighting.path, error }),
         }
+        true
     }
 
     fn open(&self, sighting: &Sighting) -> io::Result<Content> {
@@ -103,7 +103,7 @@ impl Registry {
     }
 
     /// Takes in the answer to [`Change::Inspect`].
-    pub fn inspected(&mut self, inspected: Inspected, now: Clock, changes: &mut Vec<Change>) {
+    pub fn inspected(&mut self, mut inspected: Inspected, now: Clock, changes: &mut Vec<Change>) {
         let Some(mut pending) = self.pending.remove(&inspected.place) else { return };
         // What was asked was asked of another file, so to speak.
         if !pending.content.look_again().is_ok_and(|is_new| !is_new) {
@@ -112,13 +112,17 @@ impl Registry {
             return;
         }
         pending.content.backing = inspected.backing.clone();
-        if let Some(error) = inspected.broken {
-            pending.state = State::Broken(error);
-            self.pending.insert(inspected.place, pending);
-            return;
+        match inspected.broken.take() {
+            Some(error) => {
+                let place = inspected.place;
+                pending.state = State::Broken(Box::new(inspected), error);
+                self.pending.insert(place, pending);
+            }
+            None => {
+                pending.state = State::Undecided;
+                self.settle(pending, Some(&inspected), now, changes);
+            }
         }
-        pending.state = State::Undecided;
-        self.settle(pending, Some(&inspected), now, changes);
     }
 
     /// Puts a file where it belongs, as far as that can be known now.
@@ -165,27 +169,27 @@ impl Registry {
             match pending.state {
                 State::Undecided if is_packed => self.ask(pending, now, changes),
                 State::Undecided => self.settle(pending, None, now, changes),
-                State::Broken(_) if pending.is_over(now) && !self.has_source(&pending, now) => {
+                State::Broken(..) if pending.is_over(now) && !self.has_source(&pending, now) => {
                     self.give_in(pending, now, changes);
                 }
-                State::Asked | State::Broken(_) => _ = self.pending.insert(place, pending),
+                State::Asked | State::Broken(..) => _ = self.pending.insert(place, pending),
             }
         }
     }
 
     /// A compressed file is cut off or damaged, and nothing more is coming: what comes out of it is read.
     fn give_in(&mut self, mut pending: Pending, now: Clock, changes: &mut Vec<Change>) {
-        let State::Broken(error) = pending.state else { return };
-        if pending.content.backing.unpacked == 0 && error.kind() != io::ErrorKind::UnexpectedEof {
-            // It only begins like a compressed file.
-            pending.content.backing.packing = Packing::Plain;
-            if let Err(error) = pending.content.look_anew() {
-                return changes.push(Change::Unreadable { path: pending.sighting.path, error });
-            }
-        } else {
+        let State::Broken(inspected, error) = std::mem::replace(&mut pending.state, State::Undecided) else { return };
+        if inspected.backing.unpacked > 0 || error.kind() == io::ErrorKind::UnexpectedEof {
             changes.push(Change::Broken { path: pending.sighting.path.clone(), error });
+            return self.settle(pending, Some(&inspected), now, changes);
         }
-        self.begin(pending.content, &pending.sighting, now, changes);
+        // It only begins like a compressed file.
+        pending.content.backing.packing = Packing::Plain;
+        match pending.content.look_anew() {
+            Ok(()) => self.begin(pending.content, &pending.sighting, now, changes),
+            Err(error) => changes.push(Change::Unreadable { path: pending.sighting.path, error }),
+        }
     }
 
     /// A content that was in no file is in this one.
@@ -232,7 +236,7 @@ impl Registry {
         let updated = file.update(|known| {
             known.identity = identity;
             known.packing = packing;
-            known.is_deleted = false;
+            (known.is_deleted, known.is_lost) = (false, false);
             known.seen_at = at;
             known.size = len;
         });
@@ -269,7 +273,7 @@ impl Registry {
         // The device number can have changed, or the content is in another file; the name stays.
         known.identity = content.identity;
         known.packing = content.backing.packing;
-        known.is_deleted = false;
+        (known.is_deleted, known.is_lost) = (false, false);
         known.seen_at = seen_at(&sighting.path);
         known.last_seen = now.day();
         let len = content.backing.end().unwrap_or(content.size);

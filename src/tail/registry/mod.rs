@@ -20,11 +20,12 @@ mod meet;
 mod relatives;
 
 pub use change::{Change, Clock, Remembered, Site};
-pub use content::begins_like;
+pub use content::{begins_like, identity_of};
 
 use super::{
     backing::{self, Backing},
     file::{self, TailFile},
+    inspect::Inspected,
     spool::Spooled,
 };
 use crate::{
@@ -36,7 +37,7 @@ use std::{
     collections::{HashMap, HashSet},
     io,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Weak},
     time::Duration,
 };
 
@@ -66,12 +67,20 @@ pub struct Registry {
     by_path: HashMap<PathBuf, Place>,
     /// Truncated contents in whose place nothing could be opened yet: no reader says so twice.
     unreplaced: Vec<FileKey>,
+    /// In this look: how many files can still be opened …
+    room: Option<usize>,
+    /// … and how many were closed for others.
+    promised: usize,
     /// In this look: files that can be closed when there are no descriptors left, the best last.
     closable: Option<Vec<Place>>,
+    /// Closed here; a reader may have them open for a moment more.
+    closing: Vec<Weak<TailFile>>,
     /// Complete scans so far.
     looks: u64,
     /// Files that waited for a descriptor at the last scan.
     waiting: usize,
+    /// It was said that there are too few.
+    is_short: bool,
     next_key: FileKey,
     /// Of all contents that are known.
     names: HashSet<FileName>,
@@ -152,7 +161,7 @@ enum State {
     /// It is compressed, and being inspected.
     Asked,
     /// It is compressed, and was cut off or damaged when it was inspected.
-    Broken(io::Error),
+    Broken(Box<Inspected>, io::Error),
 }
 
 /// A content that was truncated away; perhaps a copy of it turns up.
@@ -216,9 +225,13 @@ impl Registry {
             spooled,
             by_path: HashMap::new(),
             unreplaced: Vec::new(),
+            room: None,
+            promised: 0,
             closable: None,
+            closing: Vec::new(),
             looks: 0,
             waiting: 0,
+            is_short: false,
             next_key: 0,
             names,
             nonce,
@@ -237,7 +250,7 @@ impl Registry {
 
     /// Whether it is not known of all files what they are, or not all of them could be opened.
     pub fn is_settling(&self) -> bool {
-        let is_open = |pending: &Pending| !matches!(pending.state, State::Broken(_));
+        let is_open = |pending: &Pending| !matches!(pending.state, State::Broken(..));
         self.waiting > 0 || self.pending.values().any(is_open)
     }
 
@@ -252,7 +265,7 @@ impl Registry {
     pub fn look(&mut self, mut sightings: Vec<Sighting>, now: Clock) -> Vec<Change> {
         let mut changes = Vec::new();
         let mut waiting = 0;
-        self.closable = None;
+        (self.room, self.promised, self.closable) = (None, 0, None);
         for key in std::mem::take(&mut self.unreplaced) {
             self.replace(key, now, &mut changes);
         }
@@ -288,14 +301,16 @@ impl Registry {
                 continue;
             }
             if self.pending.contains_key(&place(&sighting)) || self.make_room(now, &mut changes) {
-                self.meet(sighting, now, &mut changes);
+                waiting += usize::from(!self.meet(sighting, now, &mut changes));
             } else {
                 waiting += 1;
             }
         }
         self.looks += 1;
         self.age(&seen, &by_path, now, &mut changes);
-        if (waiting == 0) != (self.waiting == 0) {
+        // More are behind than there are descriptors.
+        let is_short = waiting > self.promised || (self.is_short && waiting > 0);
+        if is_short != std::mem::replace(&mut self.is_short, is_short) {
             changes.push(Change::Short { waiting });
         }
         self.waiting = waiting;
@@ -430,6 +445,7 @@ impl Registry {
             packing: content.backing.packing,
             size: 0,
             is_deleted: false,
+            is_lost: false,
             last_seen: now.day(),
             seen_at: seen_at(path),
         }
