@@ -140,9 +140,9 @@ fn of_output<'a>(
         }
     }
     // Renamed out of sight, or deleted: the agent may still hold them.
-    let is_taken = |known: &&Known| output.sources.contains(&known.origin.source);
+    let is_taken = |known: &&Known| output.sources.iter().any(|source| **source == *known.origin.source);
     for known in memory.files.values().filter(is_taken).filter(|known| !shown.contains(&known.origin.name)) {
-        let row = row(Path::new(&known.seen_at), Some(known.size), Some(known), point(known), wanted);
+        let row = row(Path::new(&*known.seen_at), Some(known.size), Some(known), point(known), wanted);
         if row.behind_bytes > 0 && !known.is_lost {
             rows.push(row);
         }

@@ -1,6 +1,7 @@
 //! What survives a restart about a file.
 
 use super::{Family, Mark, Nanos, Origin};
+use std::sync::Arc;
 
 /// What the file system says a file is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -44,7 +45,7 @@ pub struct Known {
     /// When a scan last found it, to the day: what was not seen for long is forgotten.
     pub last_seen: Nanos,
     /// Where it was last found, links resolved; absolute.
-    pub seen_at: String,
+    pub seen_at: Arc<str>,
 }
 
 /// How a file keeps its content.

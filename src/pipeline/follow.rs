@@ -132,8 +132,8 @@ impl Follow {
         let takers = |source: usize| targets.iter().filter(|target| target.takes.get(source) == Some(&true)).count();
         let site = Site {
             machine,
-            host: settings.host.to_owned(),
-            sources: names.clone(),
+            host: settings.host.into(),
+            sources: names.iter().map(|name| name.as_str().into()).collect(),
             rotates_elsewhere: sources.iter().map(|source| source.rotated_dir.is_some()).collect(),
             outputs: targets.len(),
             takers: (0..sources.len()).map(takers).collect(),

@@ -436,7 +436,7 @@ impl Lane {
             // In a file that is read to its end, what is left is the beginning of a line.
             let is_tail_only = bytes == file.tail && file.place.at == safe;
             if bytes > 0 {
-                left.push(Left { path: file.file.known.origin.path.clone(), bytes, is_tail_only });
+                left.push(Left { path: file.file.known.origin.path.to_string(), bytes, is_tail_only });
             }
         }
         left.sort_by_key(|left| std::cmp::Reverse(left.bytes));

@@ -86,9 +86,9 @@ impl Entry {
                 generation: known.generation,
                 head_len: known.head.len,
                 head_hash: known.head.hash.to_vec(),
-                source: known.origin.source.clone(),
-                host: known.origin.host.clone(),
-                path: known.origin.path.clone(),
+                source: known.origin.source.to_string(),
+                host: known.origin.host.to_string(),
+                path: known.origin.path.to_string(),
                 first_seen: known.origin.first_seen.0,
                 packing: match known.packing {
                     Packing::Plain => 0,
@@ -99,7 +99,7 @@ impl Entry {
                 deleted: known.is_deleted,
                 lost: known.is_lost,
                 last_seen: known.last_seen.0,
-                seen_at: known.seen_at.clone(),
+                seen_at: known.seen_at.to_string(),
             }),
             Entry::Gone(name) => Kind::Gone(pb::Gone { name: name.0 }),
             Entry::Cursor { output, file, point } => Kind::Cursor(pb::Cursor {
@@ -139,12 +139,12 @@ impl Entry {
             Kind::SnapshotEnd(_) => Entry::SnapshotEnd,
             Kind::Machine(machine) => Entry::Machine(machine.id),
             Kind::File(file) => Entry::File(Known {
-                seen_at: if file.seen_at.is_empty() { file.path.clone() } else { file.seen_at },
+                seen_at: file.seen_at.into(),
                 origin: Origin {
                     name: FileName(file.name),
-                    host: file.host,
-                    path: file.path,
-                    source: file.source,
+                    host: file.host.into(),
+                    path: file.path.into(),
+                    source: file.source.into(),
                     first_seen: Nanos(file.first_seen),
                 },
                 identity: Identity { device: file.device, inode: file.inode, birth: file.birth },

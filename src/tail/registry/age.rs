@@ -16,7 +16,7 @@ use crate::{
 use std::{
     collections::{HashMap, HashSet},
     os::unix::fs::MetadataExt as _,
-    path::{Path, PathBuf},
+    path::Path,
     sync::Arc,
     time::Duration,
 };
@@ -31,7 +31,7 @@ impl Registry {
     pub(super) fn age(
         &mut self,
         seen: &HashSet<Place>,
-        by_path: &HashMap<PathBuf, Place>,
+        by_path: &HashMap<&Path, Place>,
         now: Clock,
         changes: &mut Vec<Change>,
     ) {
@@ -56,7 +56,7 @@ impl Registry {
     fn age_followed(
         &mut self,
         seen: &HashSet<Place>,
-        by_path: &HashMap<PathBuf, Place>,
+        by_path: &HashMap<&Path, Place>,
         now: Clock,
         changes: &mut Vec<Change>,
     ) {
@@ -79,13 +79,13 @@ impl Registry {
             if is_seen {
                 changes.extend(followed.file.seen_on(now.day()).map(Change::Updated));
             }
-            let origin = Path::new(&followed.file.known.origin.path);
+            let origin = Path::new(&*followed.file.known.origin.path);
             let has_successor = by_path.get(origin).is_some_and(|other| other != place);
             let is_packed = followed.file.backing().packing != Packing::Plain;
             // A program may name the file that it writes to by the day: such a name alone means nothing.
             let is_rotated = followed.family.is_rotated
                 && (followed.path != origin
-                    || by_path.contains_key(&followed.path.with_file_name(&followed.family.base))
+                    || by_path.contains_key(&*followed.path.with_file_name(&followed.family.base))
                     || elsewhere.get(followed.file.source) == Some(&true));
             let is_ended = has_successor || !is_seen || is_rotated;
             if !(is_ended && now.uptime.saturating_sub(followed.still_since) >= STILL || is_packed) {
@@ -247,7 +247,7 @@ impl Registry {
                 known.packing = heir.backing.packing;
                 known.size = heir.backing.end().unwrap_or(known.size);
                 known.is_deleted = false;
-                known.seen_at = super::seen_at(&heir.path);
+                known.seen_at = super::seen_at(&heir.path, &known.origin.path);
                 changes.push(Change::Updated(known.clone()));
                 let remembered = Remembered { known, points: file.points(), trail: file.trail() };
                 let (path, size, changed) = (heir.path, heir.size, heir.changed);
@@ -256,7 +256,9 @@ impl Registry {
             }
             None if is_away => self.leave(&file, !is_intact || deleted_at.is_some(), now, changes),
             None => {
-                let remembered = Remembered::of(&file);
+                let mut remembered = Remembered::of(&file);
+                // There can be very many of them, and few are copied.
+                remembered.trail = remembered.trail.split_off(remembered.trail.len().saturating_sub(2));
                 let is_rotated = family.is_rotated;
                 self.quiet.insert(place, Quiet { remembered, path, size, changed, is_rotated });
                 changes.push(Change::Closed { key: file.key });

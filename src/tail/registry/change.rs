@@ -100,9 +100,9 @@ pub struct Site {
     /// What tells this machine's files from those of others.
     pub machine: Vec<u8>,
     /// The agent's name in every record.
-    pub host: String,
+    pub host: Arc<str>,
     /// The names of the sources, in configuration order.
-    pub sources: Vec<String>,
+    pub sources: Vec<Arc<str>>,
     /// By source: whether rotated files go to a folder of their own.
     pub rotates_elsewhere: Vec<bool>,
     /// How many outputs there are.

@@ -227,7 +227,7 @@ impl Registry {
         changes: &mut Vec<Change>,
     ) {
         let (place, packing) = (content.place(), content.backing.packing);
-        let (identity, at) = (content.identity, seen_at(&sighting.path));
+        let (identity, at) = (content.identity, seen_at(&sighting.path, &file.known.origin.path));
         let len = content.backing.end().unwrap_or(content.size);
         let expected = file.known_len();
         content.backing.is_copy = true;
@@ -274,7 +274,7 @@ impl Registry {
         known.identity = content.identity;
         known.packing = content.backing.packing;
         (known.is_deleted, known.is_lost) = (false, false);
-        known.seen_at = seen_at(&sighting.path);
+        known.seen_at = seen_at(&sighting.path, &known.origin.path);
         known.last_seen = now.day();
         let len = content.backing.end().unwrap_or(content.size);
         if known.identity != before.identity || known.packing != Packing::Plain {

@@ -275,16 +275,18 @@ impl Registry {
         }
         // The oldest first, so that a backlog is delivered in the order in which it was written.
         sightings.sort_by(|a, b| a.changed.cmp(&b.changed).then_with(|| a.path.cmp(&b.path)));
-        let by_path: HashMap<PathBuf, Place> = sightings.iter().map(|s| (s.path.clone(), place(s))).collect();
+        let by_path: HashMap<&Path, Place> = sightings.iter().map(|s| (s.path.as_path(), place(s))).collect();
         let seen: HashSet<Place> = by_path.values().copied().collect();
         // What is known as of now, before anything is compared with it.
         let mut met = Vec::new();
-        for sighting in sightings {
-            match self.followed.get_mut(&place(&sighting)) {
+        for sighting in &sightings {
+            match self.followed.get_mut(&place(sighting)) {
                 Some(followed) => {
                     followed.note(sighting.size, sighting.changed, now, &mut changes);
                     followed.grow_head(&mut changes);
-                    followed.family.clone_from(&sighting.family);
+                    if followed.family != sighting.family {
+                        followed.family.clone_from(&sighting.family);
+                    }
                     if followed.path != sighting.path {
                         self.moved(sighting, &mut changes);
                     }
@@ -297,11 +299,11 @@ impl Registry {
             self.absent.iter().map(|absent| absent.remembered.known.identity.place()).collect();
         met.sort_by_key(|sighting| sighting.family.is_rotated && !lived.contains(&place(sighting)));
         for sighting in met {
-            if self.is_quiet(&sighting, now, &mut changes) || self.is_heir(&sighting) {
+            if self.is_quiet(sighting, now, &mut changes) || self.is_heir(sighting) {
                 continue;
             }
-            if self.pending.contains_key(&place(&sighting)) || self.make_room(now, &mut changes) {
-                waiting += usize::from(!self.meet(sighting, now, &mut changes));
+            if self.pending.contains_key(&place(sighting)) || self.make_room(now, &mut changes) {
+                waiting += usize::from(!self.meet(sighting.clone(), now, &mut changes));
             } else {
                 waiting += 1;
             }
@@ -318,16 +320,16 @@ impl Registry {
     }
 
     /// A followed file has another path.
-    fn moved(&mut self, sighting: Sighting, changes: &mut Vec<Change>) {
-        let place = place(&sighting);
+    fn moved(&mut self, sighting: &Sighting, changes: &mut Vec<Change>) {
+        let place = place(sighting);
         let Some(followed) = self.followed.get_mut(&place) else { return };
         if self.by_path.get(&followed.path) == Some(&place) {
             self.by_path.remove(&followed.path);
         }
-        let at = seen_at(&sighting.path);
+        let at = seen_at(&sighting.path, &followed.file.known.origin.path);
         changes.extend(followed.file.update(|known| known.seen_at = at).map(Change::Updated));
         followed.path.clone_from(&sighting.path);
-        self.by_path.insert(sighting.path, place);
+        self.by_path.insert(sighting.path.clone(), place);
     }
 
     /// Looks at the one file that was last seen at `path`, because a notification said so. `false` when there is
@@ -350,7 +352,7 @@ impl Registry {
             let known = &absent.remembered.known;
             let identity = known.identity.place();
             let Some(source) = self.source_of(known).filter(|_| !seen.contains(&identity)) else { continue };
-            let path = PathBuf::from(&known.seen_at);
+            let path = PathBuf::from(&*known.seen_at);
             let Ok(metadata) = std::fs::metadata(&path) else { continue };
             if metadata.is_file() && (metadata.dev(), metadata.ino()) == identity && seen.insert(identity) {
                 let name = path.file_name().unwrap_or_default().to_string_lossy();
@@ -430,11 +432,13 @@ impl Registry {
             }
             generation += 1;
         };
+        let text: Arc<str> = path.to_string_lossy().into();
         Known {
+            seen_at: seen_at(path, &text),
             origin: Origin {
                 name,
-                host: self.site.host.clone(),
-                path: path.to_string_lossy().into_owned(),
+                host: Arc::clone(&self.site.host),
+                path: text,
                 source: self.site.sources.get(source).cloned().unwrap_or_default(),
                 first_seen: now.wall,
             },
@@ -447,14 +451,16 @@ impl Registry {
             is_deleted: false,
             is_lost: false,
             last_seen: now.day(),
-            seen_at: seen_at(path),
         }
     }
 }
 
-/// The path with its links resolved: what a link leads to later may be another file.
-fn seen_at(path: &Path) -> String {
-    std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned()).to_string_lossy().into_owned()
+/// The path with its links resolved: what a link leads to later may be another file. `first`: the path of first sight,
+/// which is nearly always the same.
+fn seen_at(path: &Path, first: &Arc<str>) -> Arc<str> {
+    let path = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let text = path.to_string_lossy();
+    if *text == **first { Arc::clone(first) } else { text.into() }
 }
 
 impl Followed {

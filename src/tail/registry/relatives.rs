@@ -109,7 +109,7 @@ impl Registry {
         let base = sighting.family.base.as_str();
         let folder = sighting.path.parent();
         let elsewhere = self.site.rotates_elsewhere.get(sighting.source) == Some(&true);
-        [Path::new(&known.origin.path), Path::new(&known.seen_at), path].into_iter().any(|path| {
+        [Path::new(&*known.origin.path), Path::new(&*known.seen_at), path].into_iter().any(|path| {
             let name = path.file_name().unwrap_or_default().to_string_lossy();
             (elsewhere || path.parent() == folder) && (name == base || bases(&name).iter().any(|name| name == base))
         })
