@@ -37,6 +37,8 @@ const HINTED_SHARE: u32 = 10;
 /// costs.
 const UNSETTLED_PAUSE: Duration = Duration::from_millis(100);
 const UNSETTLED_SHARE: u32 = 4;
+/// Files that wait for a descriptor are looked after this often.
+const WAITING_PAUSE: Duration = Duration::from_millis(50);
 /// A stop waits for so long until what was deleted is saved.
 const LAST_SAVES: Duration = Duration::from_secs(10);
 /// Hints that wait to be looked at; when there are more, a scan answers them all.
@@ -122,11 +124,14 @@ impl Follow {
         events: &SyncSender<FollowEvent>,
     ) -> Result<Follow, FollowError> {
         let sources = settings.sources;
-        let memory = store.memory();
-        let remembered = memory.files.values().map(|known| Remembered {
-            known: known.clone(),
-            points: memory.cursors.values().filter_map(|c| c.get(&known.origin.name)).copied().collect(),
-            trail: Vec::new(),
+        // There can be very many of them: the state itself is not copied.
+        let (remembered, mut listed) = store.with_memory(|memory| {
+            let remembered = memory.files.values().map(|known| Remembered {
+                known: known.clone(),
+                points: memory.cursors.values().filter_map(|c| c.get(&known.origin.name)).copied().collect(),
+                trail: Vec::new(),
+            });
+            (remembered.collect::<Vec<_>>(), memory.sources.clone())
         });
         let names: Vec<String> = sources.iter().map(|source| source.name.clone()).collect();
         let takers = |source: usize| targets.iter().filter(|target| target.takes.get(source) == Some(&true)).count();
@@ -140,10 +145,9 @@ impl Follow {
             capacity: settings.capacity,
         };
         let (spool, spooled) = Spool::open(store.folder().join("spool"), settings.spool_max_bytes);
-        let registry = Registry::new(site, remembered.collect(), spooled, Box::new(|| fastrand::u64(..)));
+        let registry = Registry::new(site, remembered, spooled, Box::new(|| fastrand::u64(..)));
         let overflow = Arc::new(AtomicBool::new(false));
         let hints = if settings.notify { watch(events.clone(), Arc::clone(&overflow)) } else { None };
-        let mut listed = memory.sources;
         if store.is_damaged() {
             // What is missing may have been read before: its end now is not the end of first sight.
             let pairs =
@@ -243,12 +247,14 @@ impl Follow {
             if self.overflow.load(Ordering::Acquire) {
                 until = until.min(self.next_hinted);
             }
-            let mut event = match events.recv_timeout(left) {
+            let has_waiting = self.registry.has_waiting();
+            let mut event = match events.recv_timeout(if has_waiting { left.min(WAITING_PAUSE) } else { left }) {
                 Ok(event) => Some(event),
+                Err(RecvTimeoutError::Timeout) if has_waiting => None,
                 Err(RecvTimeoutError::Timeout) => return true,
                 Err(RecvTimeoutError::Disconnected) => return false,
             };
-            let mut changes = Vec::new();
+            let mut changes = if has_waiting { self.registry.open_waiting(self.clock()) } else { Vec::new() };
             let mut looked: HashSet<PathBuf> = HashSet::new();
             let mut wants_scan = false;
             let now = self.clock();

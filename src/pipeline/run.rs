@@ -165,10 +165,9 @@ impl Running {
     ) -> Result<Running, RunError> {
         let started = Instant::now();
         let (labelling, rules) = Labelling::new(settings);
-        let memory = store.memory();
-        let machine = machine_id(&store, &memory);
-        let admission = Arc::new(Mutex::new(restore(rules, budget(settings), &memory)));
-        drop(memory);
+        let machine = machine_id(&store);
+        let budget = budget(settings);
+        let admission = Arc::new(Mutex::new(store.with_memory(|memory| restore(rules, budget, memory))));
         let (follow, follow_events) = mpsc::sync_channel(HINTS);
         let to_follow = Mutex::new(follow.clone());
         let shared = Shared {
@@ -289,10 +288,10 @@ fn restore(rules: Vec<Rule>, budget: crate::guard::Budget, memory: &Memory) -> A
 }
 
 /// What tells this machine's files from those of another one.
-fn machine_id(store: &Store, memory: &Memory) -> Vec<u8> {
+fn machine_id(store: &Store) -> Vec<u8> {
     // Once a substitute is in use it stays: names depend on it.
-    if let Some(id) = &memory.machine {
-        return id.clone();
+    if let Some(id) = store.with_memory(|memory| memory.machine.clone()) {
+        return id;
     }
     let id = fs::read_to_string("/etc/machine-id").unwrap_or_default();
     if !id.trim().is_empty() {

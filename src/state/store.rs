@@ -113,9 +113,9 @@ impl Store {
         self.is_damaged
     }
 
-    /// A copy of the state as of now.
-    pub fn memory(&self) -> Memory {
-        self.lock().memory.clone()
+    /// Looks at the state as of now. Nobody can change it meanwhile.
+    pub fn with_memory<T>(&self, look: impl FnOnce(&Memory) -> T) -> T {
+        look(&self.lock().memory)
     }
 
     /// How far an output has got in a file.

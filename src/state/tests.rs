@@ -133,7 +133,7 @@ fn a_frame_of_another_generation_or_place_is_damage() {
 
 fn reopen(folder: &std::path::Path) -> Memory {
     match Store::open(folder) {
-        Ok(store) => store.memory(),
+        Ok(store) => store.with_memory(Clone::clone),
         Err(error) => panic!("{error}"),
     }
 }

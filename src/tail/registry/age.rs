@@ -2,7 +2,7 @@
 
 use super::{
     Absent, Change, Clock, Content, Followed, KEPT, Place, Quiet, REMEMBERED, REMEMBERED_FOR, Registry, Remembered,
-    STILL, Spool, relatives::may_be_at,
+    STILL, Spool, Whence, relatives::may_be_at,
 };
 use crate::{
     model::{FileName, Known, Mark, Packing, Sighting},
@@ -42,7 +42,7 @@ impl Registry {
         let gone: Vec<Place> = self.quiet.iter().filter(is_gone).map(|(place, _)| *place).collect();
         for place in gone {
             if let Some(Quiet { remembered, .. }) = self.quiet.remove(&place) {
-                self.absent.push(Absent { remembered, since: now.uptime, is_displaced: false, is_said: true });
+                self.be_absent(Absent { remembered, since: now.uptime, is_displaced: false, is_said: true });
             }
         }
         self.age_adrift(now, changes);
@@ -102,7 +102,7 @@ impl Registry {
         }
         // The longest still go first.
         kept.sort_unstable();
-        let extra = kept.len().saturating_sub(if self.waiting > 0 { 0 } else { KEPT });
+        let extra = kept.len().saturating_sub(if self.has_waiting() { 0 } else { KEPT });
         finished.extend(kept.into_iter().take(extra).map(|(_, place)| place));
         finished.into_iter().for_each(|place| self.close(place, now, changes));
         let deleted = self.followed.iter().filter_map(|(place, followed)| Some((*place, followed.deleted_at?)));
@@ -251,7 +251,7 @@ impl Registry {
                 changes.push(Change::Updated(known.clone()));
                 let remembered = Remembered { known, points: file.points(), trail: file.trail() };
                 let (path, size, changed) = (heir.path, heir.size, heir.changed);
-                self.quiet.insert(place, Quiet { remembered, path, size, changed, is_rotated: true });
+                self.be_quiet(place, Quiet { remembered, path, size, changed, is_rotated: true });
                 changes.push(Change::Closed { key: file.key });
             }
             None if is_away => self.leave(&file, !is_intact || deleted_at.is_some(), now, changes),
@@ -260,25 +260,34 @@ impl Registry {
                 // There can be very many of them, and few are copied.
                 remembered.trail = remembered.trail.split_off(remembered.trail.len().saturating_sub(2));
                 let is_rotated = family.is_rotated;
-                self.quiet.insert(place, Quiet { remembered, path, size, changed, is_rotated });
+                self.be_quiet(place, Quiet { remembered, path, size, changed, is_rotated });
                 changes.push(Change::Closed { key: file.key });
             }
         }
     }
 
+    pub(super) fn be_absent(&mut self, absent: Absent) {
+        self.note_kin(&absent.remembered.known, Path::new(""), Whence::Absent(absent.name()));
+        self.absent.insert(absent);
+    }
+
+    pub(super) fn be_quiet(&mut self, place: Place, quiet: Quiet) {
+        self.note_kin(&quiet.remembered.known, &quiet.path, Whence::Quiet(place));
+        self.quiet.insert(place, quiet);
+    }
+
     /// A content is in no file any more, and nobody reads it.
     pub(super) fn leave(&mut self, file: &TailFile, is_displaced: bool, now: Clock, changes: &mut Vec<Change>) {
         let remembered = Remembered::of(file);
-        self.absent.push(Absent { remembered, since: now.uptime, is_displaced, is_said: true });
+        self.be_absent(Absent { remembered, since: now.uptime, is_displaced, is_said: true });
         changes.push(Change::Closed { key: file.key });
     }
 
     /// Contents that are in the spool only.
     fn restore(&mut self, now: Clock, changes: &mut Vec<Change>) {
         for spooled in std::mem::take(&mut self.spooled) {
-            let is_of = |absent: &Absent| absent.remembered.known.origin.name == spooled.name;
-            let index = self.absent.iter().position(is_of);
-            if index.is_none() && self.names.contains(&spooled.name) {
+            let is_absent = self.absent.get(spooled.name).is_some();
+            if !is_absent && self.names.contains(&spooled.name) {
                 // Another file holds it.
                 changes.push(Change::Unsave(spooled.name));
                 continue;
@@ -299,7 +308,7 @@ impl Registry {
                 changed: backing::changed(&metadata),
             };
             let mut content = Content { backing, identity, size: 0, changed: 0, head: Vec::new() };
-            let Some(index) = index else {
+            let Some(absent) = self.absent.take(spooled.name) else {
                 // The state does not know it any more: what was saved is sent again, as something new.
                 if content.look_anew().is_ok() {
                     self.place(content, sighting, now, changes);
@@ -307,7 +316,7 @@ impl Registry {
                 continue;
             };
             (content.size, content.changed) = (sighting.size, sighting.changed);
-            let Remembered { known, .. } = self.absent.swap_remove(index).remembered;
+            let Remembered { known, .. } = absent.remembered;
             content.backing.base = spooled.base;
             content.backing.unpacked = known.size;
             let place = content.place();
@@ -339,19 +348,10 @@ impl Registry {
         }
         let is_old =
             |absent: &Absent| now.wall.0.saturating_sub(absent.remembered.known.last_seen.0) > REMEMBERED_FOR;
-        // The longest absent first.
-        self.absent.sort_by_key(|absent| std::cmp::Reverse((absent.remembered.known.last_seen, absent.since)));
-        let mut nth = 0;
-        self.absent.retain(|absent| {
-            nth += 1;
-            let stays = !absent.is_said || (nth <= REMEMBERED && !is_old(absent));
-            if !stays {
-                let name = absent.remembered.known.origin.name;
-                self.names.remove(&name);
-                changes.push(Change::Forgotten(name));
-            }
-            stays
-        });
+        for name in self.absent.forget(REMEMBERED, is_old) {
+            self.names.remove(&name);
+            changes.push(Change::Forgotten(name));
+        }
     }
 }
 

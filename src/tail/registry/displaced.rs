@@ -1,6 +1,6 @@
 //! Contents that were truncated away: their copies are looked for before they are called lost.
 
-use super::{Adrift, Change, Clock, Content, Followed, Registry};
+use super::{Adrift, Change, Clock, Content, Followed, Registry, Whence};
 use crate::{
     ack::FileKey,
     model::{Family, Packing, Sighting},
@@ -51,7 +51,11 @@ impl Registry {
     /// Looks at the files that may have been copied to the one of this sighting: what they hold must be known as of
     /// now.
     pub(super) fn replace_spoiled(&mut self, sighting: &Sighting, now: Clock, changes: &mut Vec<Change>) {
-        let followed = self.followed.values();
+        let kin = self.kin.as_ref().and_then(|kin| kin.get(&self.family_of(sighting))).into_iter().flatten();
+        let followed = kin.filter_map(|whence| match whence {
+            Whence::Followed(place) => self.followed.get(place),
+            Whence::Quiet(_) | Whence::Absent(_) => None,
+        });
         let is_spoiled = |followed: &&Followed| {
             self.is_family(&followed.file.known, &followed.path, sighting) && !followed.is_intact()
         };

@@ -2,7 +2,7 @@
 //! heads alone when that would skip anything, and never by names.
 
 use super::{
-    Clock, Content, Followed, Registry, Remembered,
+    Absent, Clock, Content, Followed, Registry, Remembered,
     relatives::{Relative, Whereabouts},
 };
 use crate::{
@@ -122,7 +122,7 @@ impl Registry {
     }
 
     /// The remembered content that lives in the file with this identity, if any.
-    pub(super) fn candidate(&self, content: &Content) -> Option<usize> {
+    pub(super) fn candidate(&self, content: &Content) -> Option<FileName> {
         let Content { identity, head, .. } = content;
         let is_exact = |known: &Known| {
             known.identity.place() == identity.place()
@@ -139,9 +139,8 @@ impl Registry {
                 && has_head(head, &known.head)
         };
         let newest = |matches: &dyn Fn(&Known) -> bool| {
-            let indexed = self.absent.iter().enumerate().filter(|(_, absent)| !absent.is_displaced);
-            let indexed = indexed.filter(|(_, absent)| matches(&absent.remembered.known));
-            indexed.max_by_key(|(_, absent)| absent.remembered.known.generation).map(|(index, _)| index)
+            let found = self.absent.in_inode(identity.inode).filter(|absent| matches(&absent.remembered.known));
+            found.max_by_key(|absent| absent.remembered.known.generation).map(Absent::name)
         };
         newest(&is_exact).or_else(|| newest(&is_moved))
     }

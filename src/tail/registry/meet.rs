@@ -2,7 +2,7 @@
 
 use super::{
     Absent, Change, Clock, Content, Followed, Heir, Pending, Quiet, Registry, Remembered, STILL, Spool, State,
-    matching::Decision, place, seen_at,
+    Whence, matching::Decision, place, seen_at,
 };
 use crate::{
     model::{FileName, Mark, Packing, Sighting, packing_of},
@@ -16,15 +16,15 @@ use rustix::io::Errno;
 use std::{io, os::unix::fs::MetadataExt as _, sync::Arc};
 
 impl Registry {
-    /// A file that is not followed, nor known to hold nothing new. `false`: there is no descriptor for it.
-    pub(super) fn meet(&mut self, sighting: Sighting, now: Clock, changes: &mut Vec<Change>) -> bool {
+    /// A file that is not followed, nor known to hold nothing new.
+    pub(super) fn meet(&mut self, sighting: Sighting, now: Clock, changes: &mut Vec<Change>) {
         if let Some(pending) = self.pending.get_mut(&place(&sighting)) {
             pending.sighting = sighting;
-            return true;
+            return;
         }
         // Nothing to read, and nothing to know it by.
         if sighting.size == 0 && sighting.family.is_rotated {
-            return true;
+            return;
         }
         match self.open(&sighting) {
             Ok(content) => self.place(content, sighting, now, changes),
@@ -33,19 +33,18 @@ impl Registry {
             Err(error) if Errno::from_io_error(&error) == Some(Errno::MFILE) => {
                 // Fewer than the limit says: others of the process have them.
                 self.site.capacity = self.site.capacity.min(self.open_files()).max(1);
-                return false;
+                self.waiting.push_back(sighting);
             }
             Err(error) => changes.push(Change::Unreadable { path: sighting.path, error }),
         }
-        true
     }
 
     fn open(&self, sighting: &Sighting) -> io::Result<Content> {
         let file = backing::open(&sighting.path)?;
         let place = backing::identify(&file.metadata()?);
-        let is_known_packed = self.absent.iter().any(|absent| {
+        let is_known_packed = self.absent.in_inode(place.inode).any(|absent| {
             let known = &absent.remembered.known;
-            known.packing != Packing::Plain && !absent.is_displaced && known.identity.place() == place.place()
+            known.packing != Packing::Plain && known.identity.place() == place.place()
         });
         let name = sighting.path.file_name().unwrap_or_default().to_string_lossy();
         let named = packing_of(&name);
@@ -61,21 +60,21 @@ impl Registry {
             return;
         }
         let is_packed = content.backing.packing != Packing::Plain;
-        if let Some(index) = self.candidate(&content) {
-            let Remembered { known, points, .. } = &self.absent[index].remembered;
+        let candidate = self.candidate(&content);
+        if let Some((name, absent)) = candidate.and_then(|name| Some((name, self.absent.get(name)?))) {
+            let Remembered { known, points, .. } = &absent.remembered;
             let unpacked = known.size;
             match content.holds_all(known, points) {
                 // How much comes out of it was never found out.
                 Ok(true) if is_packed && unpacked == 0 => {}
                 Ok(true) => {
                     content.backing.unpacked = unpacked;
-                    let absent = self.absent.swap_remove(index);
-                    return self.take_up(absent, content, &sighting, now, changes);
+                    if let Some(absent) = self.absent.take(name) {
+                        self.take_up(absent, content, &sighting, now, changes);
+                    }
+                    return;
                 }
-                Ok(false) => {
-                    self.absent[index].is_displaced = true;
-                    self.absent[index].since = now.uptime;
-                }
+                Ok(false) => self.absent.displace(name, now.uptime),
                 Err(error) => return changes.push(Change::Unreadable { path: sighting.path, error }),
             }
         }
@@ -90,6 +89,7 @@ impl Registry {
     /// Has a compressed file inspected.
     fn ask(&mut self, mut pending: Pending, now: Clock, changes: &mut Vec<Change>) {
         let place = pending.content.place();
+        self.index_kin();
         let wanted = self.wanted_marks(&pending.content, &pending.sighting, now);
         let backing = &pending.content.backing;
         changes.push(Change::Inspect(Inspection {
@@ -128,6 +128,7 @@ impl Registry {
     /// Puts a file where it belongs, as far as that can be known now.
     fn settle(&mut self, pending: Pending, inspected: Option<&Inspected>, now: Clock, changes: &mut Vec<Change>) {
         // Whether it is a copy of what a file held, or of what that file holds since it was truncated.
+        self.index_kin();
         self.replace_spoiled(&pending.sighting, now, changes);
         let Pending { content, sighting, .. } = &pending;
         // A file that was not rotated is written to: it is nothing's copy.
@@ -158,6 +159,9 @@ impl Registry {
     /// Looks again at the files of which it is not known what they are.
     pub(super) fn reconsider(&mut self, now: Clock, changes: &mut Vec<Change>) {
         let places: Vec<super::Place> = self.pending.keys().copied().collect();
+        if !places.is_empty() {
+            self.index_kin();
+        }
         for place in places {
             let Some(mut pending) = self.pending.remove(&place) else { continue };
             // What cannot be looked at now is looked at by the next scan.
@@ -201,8 +205,7 @@ impl Registry {
         now: Clock,
         changes: &mut Vec<Change>,
     ) {
-        if let Some(index) = self.absent.iter().position(|absent| absent.remembered.known.origin.name == name) {
-            let absent = self.absent.swap_remove(index);
+        if let Some(absent) = self.absent.take(name) {
             return self.take_up(absent, content, sighting, now, changes);
         }
         let quiet = self.quiet.iter().find(|(_, quiet)| quiet.remembered.known.origin.name == name);
@@ -256,6 +259,7 @@ impl Registry {
             expected,
             spool: Spool::Nothing,
         };
+        self.note_kin(&followed.file.known, &followed.path, Whence::Followed(place));
         self.followed.insert(place, followed);
     }
 
@@ -290,7 +294,7 @@ impl Registry {
         let takers = self.site.takers.get(source).copied().unwrap_or(0);
         let is_done = points.len() >= takers && points.iter().all(|point| point.at >= len);
         if is_done && sighting.family.is_rotated {
-            self.quiet.insert(
+            self.be_quiet(
                 content.place(),
                 Quiet {
                     remembered: Remembered { known, points, trail },
@@ -334,7 +338,7 @@ impl Registry {
             return true;
         }
         if let Some(Quiet { remembered, .. }) = self.quiet.remove(&place) {
-            self.absent.push(Absent { remembered, since: now.uptime, is_displaced: false, is_said: true });
+            self.be_absent(Absent { remembered, since: now.uptime, is_displaced: false, is_said: true });
         }
         false
     }

@@ -11,6 +11,7 @@
 //! A file that holds nothing of its own, because it is a copy or a compressed form of a content that is read from
 //! another file, is that content's *heir*. A file of which this is not known yet is *pending*.
 
+mod absent;
 mod age;
 mod change;
 mod content;
@@ -32,9 +33,11 @@ use crate::{
     ack::FileKey,
     model::{Family, FileName, Known, Mark, Nanos, Origin, Packing, Sighting},
 };
+use absent::{Absent, Absents};
 use content::Content;
+use relatives::{Kin, Whence};
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{HashMap, HashSet, VecDeque},
     io,
     path::{Path, PathBuf},
     sync::{Arc, Weak},
@@ -60,7 +63,9 @@ pub struct Registry {
     heirs: HashMap<Place, Heir>,
     pending: HashMap<Place, Pending>,
     adrift: Vec<Adrift>,
-    absent: Vec<Absent>,
+    absent: Absents,
+    /// Where to look for what a file can be made of; made anew when it is needed.
+    kin: Option<Kin>,
     /// What the spool held when the agent started, as long as nobody has asked for it.
     spooled: Vec<Spooled>,
     /// Where each was last seen; may hold paths of before.
@@ -77,13 +82,15 @@ pub struct Registry {
     closing: Vec<Weak<TailFile>>,
     /// Complete scans so far.
     looks: u64,
-    /// Files that waited for a descriptor at the last scan.
-    waiting: usize,
+    /// Files of the last scan that wait for a descriptor.
+    waiting: VecDeque<Sighting>,
     /// It was said that there are too few.
     is_short: bool,
     next_key: FileKey,
     /// Of all contents that are known.
     names: HashSet<FileName>,
+    /// Where contents were first seen.
+    origins: HashSet<Arc<str>>,
     nonce: Box<dyn FnMut() -> u64 + Send>,
 }
 
@@ -171,16 +178,6 @@ struct Adrift {
     looks_left: u8,
 }
 
-/// A content that is in no file as far as is known.
-struct Absent {
-    remembered: Remembered,
-    since: Duration,
-    /// Its file holds another content now, or was deleted: an equal identity means nothing.
-    is_displaced: bool,
-    /// It was said that it is lost, or it is known to be delivered.
-    is_said: bool,
-}
-
 impl std::fmt::Debug for Registry {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let place = |(place, path): (&Place, &PathBuf)| format!("{} {}", place.1, path.display());
@@ -193,7 +190,7 @@ impl std::fmt::Debug for Registry {
                 &self.pending.iter().map(|(p, q)| (place((p, &q.sighting.path)), &q.state)).collect::<Vec<_>>(),
             )
             .field("adrift", &self.adrift.iter().map(|adrift| adrift.file.name()).collect::<Vec<_>>())
-            .field("absent", &self.absent.iter().map(|a| a.remembered.known.origin.name).collect::<Vec<_>>())
+            .field("absent", &self.absent.iter().map(Absent::name).collect::<Vec<_>>())
             .finish_non_exhaustive()
     }
 }
@@ -214,14 +211,16 @@ impl Registry {
             remembered,
         };
         let names = remembered.iter().map(|remembered| remembered.known.origin.name).collect();
-        Registry {
+        let origins = remembered.iter().map(|remembered| Arc::clone(&remembered.known.origin.path)).collect();
+        let mut registry = Registry {
             site,
             followed: HashMap::new(),
             quiet: HashMap::new(),
             heirs: HashMap::new(),
             pending: HashMap::new(),
             adrift: Vec::new(),
-            absent: remembered.into_iter().map(absent).collect(),
+            absent: Absents::default(),
+            kin: None,
             spooled,
             by_path: HashMap::new(),
             unreplaced: Vec::new(),
@@ -230,12 +229,15 @@ impl Registry {
             closable: None,
             closing: Vec::new(),
             looks: 0,
-            waiting: 0,
+            waiting: VecDeque::new(),
             is_short: false,
             next_key: 0,
             names,
+            origins,
             nonce,
-        }
+        };
+        remembered.into_iter().map(absent).for_each(|absent| registry.absent.insert(absent));
+        registry
     }
 
     /// Every content that is read.
@@ -251,7 +253,7 @@ impl Registry {
     /// Whether it is not known of all files what they are, or not all of them could be opened.
     pub fn is_settling(&self) -> bool {
         let is_open = |pending: &Pending| !matches!(pending.state, State::Broken(..));
-        self.waiting > 0 || self.pending.values().any(is_open)
+        self.has_waiting() || self.pending.values().any(is_open)
     }
 
     /// What a stop should persist: the lengths of contents that some output has not got all of.
@@ -264,7 +266,8 @@ impl Registry {
     /// Takes in one complete scan.
     pub fn look(&mut self, mut sightings: Vec<Sighting>, now: Clock) -> Vec<Change> {
         let mut changes = Vec::new();
-        let mut waiting = 0;
+        self.waiting.clear();
+        self.kin = None;
         (self.room, self.promised, self.closable) = (None, 0, None);
         for key in std::mem::take(&mut self.unreplaced) {
             self.replace(key, now, &mut changes);
@@ -273,6 +276,7 @@ impl Registry {
             // Contents that no glob leads to any more, though their file is where it was.
             self.look_where_last_seen(&mut sightings);
         }
+        sightings.iter_mut().for_each(|sighting| self.find_base(sighting));
         // The oldest first, so that a backlog is delivered in the order in which it was written.
         sightings.sort_by(|a, b| a.changed.cmp(&b.changed).then_with(|| a.path.cmp(&b.path)));
         let by_path: HashMap<&Path, Place> = sightings.iter().map(|s| (s.path.as_path(), place(s))).collect();
@@ -295,28 +299,64 @@ impl Registry {
             }
         }
         // What can be a copy comes after all that it can be a copy of.
-        let lived: HashSet<(u64, u64)> =
-            self.absent.iter().map(|absent| absent.remembered.known.identity.place()).collect();
-        met.sort_by_key(|sighting| sighting.family.is_rotated && !lived.contains(&place(sighting)));
+        let is_known = |sighting: &Sighting| self.absent.in_inode(sighting.inode).next().is_some();
+        met.sort_by_cached_key(|sighting| sighting.family.is_rotated && !is_known(sighting));
         for sighting in met {
             if self.is_quiet(sighting, now, &mut changes) || self.is_heir(sighting) {
                 continue;
             }
             if self.pending.contains_key(&place(sighting)) || self.make_room(now, &mut changes) {
-                waiting += usize::from(!self.meet(sighting.clone(), now, &mut changes));
+                self.meet(sighting.clone(), now, &mut changes);
             } else {
-                waiting += 1;
+                self.waiting.push_back(sighting.clone());
             }
         }
         self.looks += 1;
         self.age(&seen, &by_path, now, &mut changes);
         // More are behind than there are descriptors.
+        let waiting = self.waiting.len();
         let is_short = waiting > self.promised || (self.is_short && waiting > 0);
         if is_short != std::mem::replace(&mut self.is_short, is_short) {
             changes.push(Change::Short { waiting });
         }
-        self.waiting = waiting;
         changes
+    }
+
+    /// Whether files wait for a descriptor.
+    pub fn has_waiting(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
+    /// Opens files that wait for a descriptor, as far as others are done with.
+    pub fn open_waiting(&mut self, now: Clock) -> Vec<Change> {
+        let mut changes = Vec::new();
+        (self.room, self.promised, self.closable) = (None, 0, None);
+        for _ in 0..self.waiting.len() {
+            let Some(sighting) = self.waiting.pop_front() else { break };
+            if self.make_room(now, &mut changes) {
+                self.meet(sighting, now, &mut changes);
+                continue;
+            }
+            self.waiting.push_front(sighting);
+            let is_exhausted = self.closable.as_ref().is_none_or(Vec::is_empty);
+            if is_exhausted || self.promised >= self.waiting.len() {
+                break;
+            }
+        }
+        changes
+    }
+
+    /// The file that this one may have been rotated from was there before, if it is not now.
+    fn find_base(&self, sighting: &mut Sighting) {
+        if sighting.family.is_rotated {
+            return;
+        }
+        let path = &sighting.path;
+        let is_known =
+            |base: &str| path.with_file_name(base).to_str().is_some_and(|path| self.origins.contains(path));
+        if let Some(family) = Family::rotated(&sighting.family.base, is_known) {
+            sighting.family = family;
+        }
     }
 
     /// A followed file has another path.
@@ -370,12 +410,9 @@ impl Registry {
     }
 
     fn family_of(&self, sighting: &Sighting) -> u64 {
-        use std::hash::{DefaultHasher, Hash as _, Hasher as _};
         let elsewhere = self.site.rotates_elsewhere.get(sighting.source) == Some(&true);
         let folder = sighting.path.parent().filter(|_| !elsewhere);
-        let mut hash = DefaultHasher::new();
-        (sighting.source, folder, &sighting.family.base).hash(&mut hash);
-        hash.finish()
+        relatives::family(sighting.source, folder, &sighting.family.base)
     }
 
     /// The source that owned it at first sight, where there still is one of that name: how its lines are framed must
@@ -417,6 +454,7 @@ impl Registry {
             expected: 0,
             spool: Spool::Nothing,
         };
+        self.note_kin(&followed.file.known, &followed.path, Whence::Followed(place));
         self.followed.insert(place, followed);
         Change::Opened { file, is_remembered }
     }
@@ -433,6 +471,7 @@ impl Registry {
             generation += 1;
         };
         let text: Arc<str> = path.to_string_lossy().into();
+        self.origins.insert(Arc::clone(&text));
         Known {
             seen_at: seen_at(path, &text),
             origin: Origin {

@@ -2,13 +2,21 @@
 
 use super::{Clock, Content, Pending, Place, Registry, Remembered};
 use crate::{
-    model::{FileName, Known, Packing, Sighting, bases},
+    model::{FileName, Known, Mark, Packing, Sighting, bases},
     tail::{
         backing::{self, Backing},
         reader::has_head,
     },
 };
-use std::{io, os::unix::fs::MetadataExt as _, path::Path, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    hash::{DefaultHasher, Hash as _, Hasher as _},
+    io,
+    os::unix::fs::MetadataExt as _,
+    path::Path,
+    sync::Arc,
+    time::Duration,
+};
 
 /// A copy of a content that has been out of sight for longer than this is not waited for.
 const RECENT: Duration = Duration::from_secs(60);
@@ -22,6 +30,42 @@ pub(super) enum Whereabouts {
     Open,
     /// In a file with a rotated name.
     Rotated,
+}
+
+/// The beginning of a file, compared with many others.
+struct Begins<'h> {
+    head: &'h [u8],
+    /// Of its beginnings of different lengths.
+    marks: Vec<Mark>,
+}
+
+impl Begins<'_> {
+    /// Whether the file begins like a content with this head, as far as it goes.
+    fn may_be(&mut self, head: &Mark) -> bool {
+        let Some(beginning) = self.head.get(..head.len as usize) else { return true };
+        if !self.marks.iter().any(|mark| mark.len == head.len) {
+            self.marks.push(Mark::of(beginning));
+        }
+        self.marks.contains(head)
+    }
+}
+
+/// Where a content of a family is, as far as is known; it may be somewhere else by now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Whence {
+    Followed(Place),
+    Quiet(Place),
+    Absent(FileName),
+}
+
+/// By family, its contents.
+pub(super) type Kin = HashMap<u64, Vec<Whence>>;
+
+/// The same number for all that was rotated from one file, and for that file.
+pub(super) fn family(source: usize, folder: Option<&Path>, base: &str) -> u64 {
+    let mut hash = DefaultHasher::new();
+    (source, folder, base).hash(&mut hash);
+    hash.finish()
 }
 
 /// A known content of the same family.
@@ -46,14 +90,30 @@ impl Registry {
             let is_done = known.packing != Packing::Plain || is_compressed(known.origin.name);
             is_packed && at == Whereabouts::Rotated && is_done
         };
-        for (place, followed) in &self.followed {
-            if *place == content.place() || !self.is_family(&followed.file.known, &followed.path, sighting) {
+        let kin = self.kin.as_ref().and_then(|kin| kin.get(&self.family_of(sighting)));
+        let kin = || kin.into_iter().flatten().copied();
+        let followed = |whence| match whence {
+            Whence::Followed(place) => Some((place, self.followed.get(&place)?)),
+            _ => None,
+        };
+        let quiet = |whence| match whence {
+            Whence::Quiet(place) => Some((place, self.quiet.get(&place)?)),
+            _ => None,
+        };
+        let absent = |whence| match whence {
+            Whence::Absent(name) => self.absent.get(name),
+            _ => None,
+        };
+        let mut begins = Begins { head: &content.head, marks: Vec::new() };
+        for (place, followed) in kin().filter_map(followed) {
+            let is_kin = self.is_family(&followed.file.known, &followed.path, sighting);
+            if place == content.place() || !is_kin || !begins.may_be(&followed.file.head()) {
                 continue;
             }
             let of = Remembered::of(&followed.file);
             // Truncated just now, its name says nothing of where its content is.
             let is_intact = followed.is_intact();
-            let is_there = is_intact && followed.deleted_at.is_none() && may_be_at(&followed.path, *place);
+            let is_there = is_intact && followed.deleted_at.is_none() && may_be_at(&followed.path, place);
             let at = if followed.family.is_rotated && is_there { Whereabouts::Rotated } else { Whereabouts::Open };
             let is_whole = |backing: &Backing| backing.packing == Packing::Plain && backing.base == 0 && is_intact;
             let source = Some(followed.file.backing()).filter(is_whole);
@@ -66,30 +126,72 @@ impl Registry {
             let at = Whereabouts::Missing;
             relatives.push(Relative { of: Remembered::of(&adrift.file), at, source: None, is_recent: true });
         }
-        for (place, quiet) in &self.quiet {
+        for (place, quiet) in kin().filter_map(quiet) {
             let of = &quiet.remembered;
-            if !self.is_family(&of.known, &quiet.path, sighting) {
+            if !self.is_family(&of.known, &quiet.path, sighting) || !begins.may_be(&of.known.head) {
                 continue;
             }
-            let at = match (may_be_at(&quiet.path, *place), quiet.is_rotated) {
+            let at = match (may_be_at(&quiet.path, place), quiet.is_rotated) {
                 (false, _) => Whereabouts::Missing,
                 (true, true) => Whereabouts::Rotated,
                 (true, false) => Whereabouts::Open,
             };
             if !is_taken(at, &of.known) {
                 let is_plain = at != Whereabouts::Missing && of.known.packing == Packing::Plain;
-                let source = if is_plain { reopen(&quiet.path, *place, of) } else { None };
+                let source = if is_plain { reopen(&quiet.path, place, of) } else { None };
                 relatives.push(Relative { of: of.clone(), at, source, is_recent: true });
             }
         }
-        for absent in &self.absent {
+        for absent in kin().filter_map(absent) {
             let of = &absent.remembered;
-            if self.is_family(&of.known, Path::new(""), sighting) {
+            if self.is_family(&of.known, Path::new(""), sighting) && begins.may_be(&of.known.head) {
                 let is_recent = now.uptime.saturating_sub(absent.since) < RECENT;
                 relatives.push(Relative { of: of.clone(), at: Whereabouts::Missing, source: None, is_recent });
             }
         }
         relatives
+    }
+
+    /// Makes the index of relatives, unless it is there.
+    pub(super) fn index_kin(&mut self) {
+        if self.kin.is_some() {
+            return;
+        }
+        self.kin = Some(Kin::new());
+        let followed = self
+            .followed
+            .iter()
+            .map(|(place, followed)| (followed.file.known_now(), followed.path.clone(), Whence::Followed(*place)));
+        let quiet = self
+            .quiet
+            .iter()
+            .map(|(place, quiet)| (quiet.remembered.known.clone(), quiet.path.clone(), Whence::Quiet(*place)));
+        let absent = self.absent.iter().map(|absent| {
+            (
+                absent.remembered.known.clone(),
+                Path::new(&*absent.remembered.known.seen_at).to_owned(),
+                Whence::Absent(absent.name()),
+            )
+        });
+        let all: Vec<_> = followed.chain(quiet).chain(absent).collect();
+        all.into_iter().for_each(|(known, path, whence)| self.note_kin(&known, &path, whence));
+    }
+
+    /// A content is there from now on, where the index of relatives can be asked for it.
+    pub(super) fn note_kin(&mut self, known: &Known, path: &Path, whence: Whence) {
+        let Some(source) = self.source_of(known) else { return };
+        let elsewhere = self.site.rotates_elsewhere.get(source) == Some(&true);
+        let Some(kin) = &mut self.kin else { return };
+        for path in [Path::new(&*known.origin.path), Path::new(&*known.seen_at), path] {
+            let folder = path.parent().filter(|_| !elsewhere);
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            for base in bases(&name).iter().map(String::as_str).chain([&*name]) {
+                let all = kin.entry(family(source, folder, base)).or_default();
+                if !all.contains(&whence) {
+                    all.push(whence);
+                }
+            }
+        }
     }
 
     /// Whether the file that a broken compressed one seems to be made of is at hand.
