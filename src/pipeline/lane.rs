@@ -96,7 +96,7 @@ pub(super) struct Lane {
     events: Receiver<Event>,
     pub(super) sender: Sender<Event>,
 
-    pub(super) files: HashMap<FileKey, LaneFile>,
+    pub(super) files: HashMap<FileKey, Box<LaneFile>>,
     /// Files that may have something to read, in turn.
     pub(super) ready: Ready,
     /// `None` while there is nothing to read: an idle lane holds no buffer.
@@ -246,12 +246,14 @@ impl Lane {
             }
             Event::Closed(key) => {
                 // Its place may be known here only.
-                self.commit();
+                if self.dirty.remove(&key) {
+                    let entry = self.cursor(key);
+                    self.store.append(entry);
+                }
                 if let Some(file) = self.files.remove(&key) {
                     self.ready.remove(&file.file);
                 }
                 self.ledger.forget(key);
-                self.dirty.remove(&key);
                 self.committed.remove(&key);
             }
             Event::Listed => self.is_listed = true,
@@ -274,7 +276,7 @@ impl Lane {
         let mut lane_file = LaneFile::new(file, frame.clone(), point, &self.plan);
         lane_file.is_queued = true;
         self.ready.push(&lane_file.file);
-        self.files.insert(key, lane_file);
+        self.files.insert(key, Box::new(lane_file));
         // Its name may not be on disk yet.
         self.needs_sync = true;
     }

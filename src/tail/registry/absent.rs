@@ -26,7 +26,7 @@ impl Absent {
 /// All of them.
 #[derive(Default)]
 pub(super) struct Absents {
-    by_name: HashMap<FileName, Absent>,
+    by_name: HashMap<FileName, Box<Absent>>,
     /// May name contents that are not absent any more.
     by_inode: HashMap<u64, Vec<FileName>>,
 }
@@ -38,11 +38,11 @@ impl Absents {
         if !names.contains(&name) {
             names.push(name);
         }
-        self.by_name.insert(name, absent);
+        self.by_name.insert(name, Box::new(absent));
     }
 
     pub(super) fn get(&self, name: FileName) -> Option<&Absent> {
-        self.by_name.get(&name)
+        self.by_name.get(&name).map(|absent| &**absent)
     }
 
     pub(super) fn take(&mut self, name: FileName) -> Option<Absent> {
@@ -54,7 +54,7 @@ impl Absents {
                 self.by_inode.remove(&inode);
             }
         }
-        Some(absent)
+        Some(*absent)
     }
 
     /// Another content is in its file now.
@@ -67,22 +67,23 @@ impl Absents {
     /// Those that were in the file with this inode, and may be there still.
     pub(super) fn in_inode(&self, inode: u64) -> impl Iterator<Item = &Absent> {
         let names = self.by_inode.get(&inode).into_iter().flatten();
-        names.filter_map(|name| self.by_name.get(name)).filter(|absent| !absent.is_displaced)
+        names.filter_map(|name| self.get(*name)).filter(|absent| !absent.is_displaced)
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Absent> {
-        self.by_name.values()
+        self.by_name.values().map(|absent| &**absent)
     }
 
     pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Absent> {
-        self.by_name.values_mut()
+        self.by_name.values_mut().map(|absent| &mut **absent)
     }
 
     /// Drops what is too much: those of which `is_old`, and all but `most`, the longest absent first. What was not
     /// said yet stays.
     pub(super) fn forget(&mut self, most: usize, is_old: impl Fn(&Absent) -> bool) -> Vec<FileName> {
         let said = self.by_name.values().filter(|absent| absent.is_said);
-        let mut dropped: HashSet<FileName> = said.filter(|absent| is_old(absent)).map(Absent::name).collect();
+        let mut dropped: HashSet<FileName> =
+            said.filter(|absent| is_old(absent)).map(|absent| absent.name()).collect();
         let left = self.by_name.len() - dropped.len();
         if left > most {
             let said = self.by_name.values().filter(|absent| absent.is_said && !dropped.contains(&absent.name()));

@@ -38,10 +38,12 @@ impl Registry {
         self.age_followed(seen, by_path, now, changes);
         self.heirs.retain(|place, heir| seen.contains(place) || may_be_at(&heir.path, *place));
         self.doubt_heirs();
-        let is_gone = |(place, quiet): &(&Place, &Quiet)| !seen.contains(*place) && !may_be_at(&quiet.path, **place);
+        let is_gone =
+            |(place, quiet): &(&Place, &Box<Quiet>)| !seen.contains(*place) && !may_be_at(&quiet.path, **place);
         let gone: Vec<Place> = self.quiet.iter().filter(is_gone).map(|(place, _)| *place).collect();
         for place in gone {
-            if let Some(Quiet { remembered, .. }) = self.quiet.remove(&place) {
+            if let Some(quiet) = self.quiet.remove(&place) {
+                let Quiet { remembered, .. } = *quiet;
                 self.be_absent(Absent { remembered, since: now.uptime, is_displaced: false, is_said: true });
             }
         }
@@ -145,7 +147,7 @@ impl Registry {
 
     /// Takes in the answer to [`Change::Save`].
     pub fn saved(&mut self, saved: &Saved) {
-        let of_name = |followed: &&mut Followed| followed.file.name() == saved.name;
+        let of_name = |followed: &&mut Box<Followed>| followed.file.name() == saved.name;
         if let Some(followed) = self.followed.values_mut().find(of_name) {
             // Nothing of it fitted: the next look asks again.
             followed.spool = if saved.to == 0 { Spool::Nothing } else { Spool::Saved(saved.to) };
@@ -154,7 +156,7 @@ impl Registry {
 
     /// Bytes that only deleted files, or the spool, hold and some output has not got.
     pub fn held_bytes(&self) -> u64 {
-        let is_held = |followed: &&Followed| followed.deleted_at.is_some() || followed.spool == Spool::Source;
+        let is_held = |followed: &&Box<Followed>| followed.deleted_at.is_some() || followed.spool == Spool::Source;
         let held = self.followed.values().filter(is_held);
         held.map(|followed| followed.file.size().saturating_sub(followed.file.lowest())).sum()
     }
@@ -195,8 +197,9 @@ impl Registry {
         let closable = match &mut self.closable {
             Some(closable) => closable,
             closable => {
-                let is_done = |(_, followed): &(&Place, &Followed)| followed.file.lowest() >= followed.file.size();
-                let of = |(place, followed): (&Place, &Followed)| (followed.still_since, *place);
+                let is_done =
+                    |(_, followed): &(&Place, &Box<Followed>)| followed.file.lowest() >= followed.file.size();
+                let of = |(place, followed): (&Place, &Box<Followed>)| (followed.still_since, *place);
                 let mut done: Vec<(Duration, Place)> = self.followed.iter().filter(is_done).map(of).collect();
                 done.sort_unstable_by(|a, b| b.cmp(a));
                 closable.insert(done.into_iter().map(|(_, place)| place).collect())
@@ -232,7 +235,7 @@ impl Registry {
         }
         self.closing.push(Arc::downgrade(&followed.file));
         let is_intact = followed.is_intact();
-        let Followed { file, path, family, size, changed, deleted_at, spool, .. } = followed;
+        let Followed { file, path, family, size, changed, deleted_at, spool, .. } = *followed;
         if spool != Spool::Nothing {
             changes.push(Change::Unsave(file.name()));
         }
@@ -273,7 +276,7 @@ impl Registry {
 
     pub(super) fn be_quiet(&mut self, place: Place, quiet: Quiet) {
         self.note_kin(&quiet.remembered.known, &quiet.path, Whence::Quiet(place));
-        self.quiet.insert(place, quiet);
+        self.quiet.insert(place, Box::new(quiet));
     }
 
     /// A content is in no file any more, and nobody reads it.

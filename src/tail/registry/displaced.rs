@@ -16,7 +16,7 @@ impl Registry {
     /// A reader found that the content of `key` was truncated away, in the file that it was in after `moves` moves.
     /// Several readers may say so, of the same event.
     pub fn replaced(&mut self, key: FileKey, moves: u64, now: Clock, changes: &mut Vec<Change>) {
-        let is_current = |followed: &Followed| followed.file.key == key && followed.file.moves() == moves;
+        let is_current = |followed: &Box<Followed>| followed.file.key == key && followed.file.moves() == moves;
         if self.followed.values().any(is_current) {
             self.replace(key, now, changes);
         }
@@ -56,7 +56,7 @@ impl Registry {
             Whence::Followed(place) => self.followed.get(place),
             Whence::Quiet(_) | Whence::Absent(_) => None,
         });
-        let is_spoiled = |followed: &&Followed| {
+        let is_spoiled = |followed: &&Box<Followed>| {
             self.is_family(&followed.file.known, &followed.path, sighting) && !followed.is_intact()
         };
         let spoiled: Vec<FileKey> = followed.filter(is_spoiled).map(|followed| followed.file.key).collect();

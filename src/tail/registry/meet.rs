@@ -127,12 +127,14 @@ impl Registry {
 
     /// Puts a file where it belongs, as far as that can be known now.
     fn settle(&mut self, pending: Pending, inspected: Option<&Inspected>, now: Clock, changes: &mut Vec<Change>) {
-        // Whether it is a copy of what a file held, or of what that file holds since it was truncated.
-        self.index_kin();
-        self.replace_spoiled(&pending.sighting, now, changes);
-        let Pending { content, sighting, .. } = &pending;
         // A file that was not rotated is written to: it is nothing's copy.
-        let is_made = sighting.family.is_rotated || inspected.is_some();
+        let is_made = pending.sighting.family.is_rotated || inspected.is_some();
+        if is_made {
+            self.index_kin();
+            // Whether it is a copy of what a file held, or of what that file holds since it was truncated.
+            self.replace_spoiled(&pending.sighting, now, changes);
+        }
+        let Pending { content, sighting, .. } = &pending;
         let decision = if is_made { self.decide(content, sighting, inspected, now) } else { Decision::New };
         let is_over = pending.is_over(now);
         let Pending { content, sighting, still_since, .. } = pending;
@@ -210,8 +212,9 @@ impl Registry {
         }
         let quiet = self.quiet.iter().find(|(_, quiet)| quiet.remembered.known.origin.name == name);
         if let Some(place) = quiet.map(|(place, _)| *place)
-            && let Some(Quiet { remembered, .. }) = self.quiet.remove(&place)
+            && let Some(quiet) = self.quiet.remove(&place)
         {
+            let Quiet { remembered, .. } = *quiet;
             let absent = Absent { remembered, since: now.uptime, is_displaced: true, is_said: true };
             return self.take_up(absent, content, sighting, now, changes);
         }
@@ -260,7 +263,7 @@ impl Registry {
             spool: Spool::Nothing,
         };
         self.note_kin(&followed.file.known, &followed.path, Whence::Followed(place));
-        self.followed.insert(place, followed);
+        self.followed.insert(place, Box::new(followed));
     }
 
     /// A content that was remembered only is in this file.
@@ -337,7 +340,8 @@ impl Registry {
             }
             return true;
         }
-        if let Some(Quiet { remembered, .. }) = self.quiet.remove(&place) {
+        if let Some(quiet) = self.quiet.remove(&place) {
+            let Quiet { remembered, .. } = *quiet;
             self.be_absent(Absent { remembered, since: now.uptime, is_displaced: false, is_said: true });
         }
         false

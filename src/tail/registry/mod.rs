@@ -58,8 +58,8 @@ const DAY: i64 = 86_400 * Nanos::SECOND;
 /// The followed files. Owned by one thread.
 pub struct Registry {
     site: Site,
-    followed: HashMap<Place, Followed>,
-    quiet: HashMap<Place, Quiet>,
+    followed: HashMap<Place, Box<Followed>>,
+    quiet: HashMap<Place, Box<Quiet>>,
     heirs: HashMap<Place, Heir>,
     pending: HashMap<Place, Pending>,
     adrift: Vec<Adrift>,
@@ -268,6 +268,7 @@ impl Registry {
         let mut changes = Vec::new();
         self.waiting.clear();
         self.kin = None;
+        self.closing.retain(|file| file.strong_count() > 0);
         (self.room, self.promised, self.closable) = (None, 0, None);
         for key in std::mem::take(&mut self.unreplaced) {
             self.replace(key, now, &mut changes);
@@ -455,7 +456,7 @@ impl Registry {
             spool: Spool::Nothing,
         };
         self.note_kin(&followed.file.known, &followed.path, Whence::Followed(place));
-        self.followed.insert(place, followed);
+        self.followed.insert(place, Box::new(followed));
         Change::Opened { file, is_remembered }
     }
 

@@ -157,32 +157,35 @@ impl Registry {
         if self.kin.is_some() {
             return;
         }
-        self.kin = Some(Kin::new());
-        let followed = self
-            .followed
-            .iter()
-            .map(|(place, followed)| (followed.file.known_now(), followed.path.clone(), Whence::Followed(*place)));
-        let quiet = self
-            .quiet
-            .iter()
-            .map(|(place, quiet)| (quiet.remembered.known.clone(), quiet.path.clone(), Whence::Quiet(*place)));
-        let absent = self.absent.iter().map(|absent| {
-            (
-                absent.remembered.known.clone(),
-                Path::new(&*absent.remembered.known.seen_at).to_owned(),
-                Whence::Absent(absent.name()),
-            )
-        });
-        let all: Vec<_> = followed.chain(quiet).chain(absent).collect();
-        all.into_iter().for_each(|(known, path, whence)| self.note_kin(&known, &path, whence));
+        let mut kin = Kin::new();
+        for (place, followed) in &self.followed {
+            let known = followed.file.known_now();
+            self.add_kin(&mut kin, &known, &followed.path, Whence::Followed(*place));
+        }
+        for (place, quiet) in &self.quiet {
+            self.add_kin(&mut kin, &quiet.remembered.known, &quiet.path, Whence::Quiet(*place));
+        }
+        for absent in self.absent.iter() {
+            self.add_kin(&mut kin, &absent.remembered.known, Path::new(""), Whence::Absent(absent.name()));
+        }
+        self.kin = Some(kin);
     }
 
     /// A content is there from now on, where the index of relatives can be asked for it.
     pub(super) fn note_kin(&mut self, known: &Known, path: &Path, whence: Whence) {
+        if let Some(mut kin) = self.kin.take() {
+            self.add_kin(&mut kin, known, path, whence);
+            self.kin = Some(kin);
+        }
+    }
+
+    fn add_kin(&self, kin: &mut Kin, known: &Known, path: &Path, whence: Whence) {
         let Some(source) = self.source_of(known) else { return };
         let elsewhere = self.site.rotates_elsewhere.get(source) == Some(&true);
-        let Some(kin) = &mut self.kin else { return };
-        for path in [Path::new(&*known.origin.path), Path::new(&*known.seen_at), path] {
+        let (first, seen) = (Path::new(&*known.origin.path), Path::new(&*known.seen_at));
+        let others = [(seen, seen != first), (path, path != first && path != seen)];
+        let others = others.into_iter().filter(|(_, is_other)| *is_other).map(|(path, _)| path);
+        for path in [first].into_iter().chain(others) {
             let folder = path.parent().filter(|_| !elsewhere);
             let name = path.file_name().unwrap_or_default().to_string_lossy();
             for base in bases(&name).iter().map(String::as_str).chain([&*name]) {
