@@ -38,9 +38,11 @@ impl Registry {
         self.age_followed(seen, by_path, now, changes);
         self.heirs.retain(|place, heir| seen.contains(place) || may_be_at(&heir.path, *place));
         self.doubt_heirs();
-        let is_gone =
-            |(place, quiet): &(&Place, &Box<Quiet>)| !seen.contains(*place) && !may_be_at(&quiet.path, **place);
-        let gone: Vec<Place> = self.quiet.iter().filter(is_gone).map(|(place, _)| *place).collect();
+        let is_gone = |place: &Place| {
+            let quiet = self.quiet.get(place);
+            !seen.contains(place) && quiet.is_some_and(|quiet| !may_be_at(&quiet.path, *place))
+        };
+        let gone: Vec<Place> = self.quiet.keys().copied().filter(is_gone).collect();
         for place in gone {
             if let Some(quiet) = self.quiet.remove(&place) {
                 let Quiet { remembered, .. } = *quiet;
@@ -147,8 +149,8 @@ impl Registry {
 
     /// Takes in the answer to [`Change::Save`].
     pub fn saved(&mut self, saved: &Saved) {
-        let of_name = |followed: &&mut Box<Followed>| followed.file.name() == saved.name;
-        if let Some(followed) = self.followed.values_mut().find(of_name) {
+        let mut followed = self.followed.values_mut();
+        if let Some(followed) = followed.find(|followed| followed.file.name() == saved.name) {
             // Nothing of it fitted: the next look asks again.
             followed.spool = if saved.to == 0 { Spool::Nothing } else { Spool::Saved(saved.to) };
         }
@@ -156,9 +158,11 @@ impl Registry {
 
     /// Bytes that only deleted files, or the spool, hold and some output has not got.
     pub fn held_bytes(&self) -> u64 {
-        let is_held = |followed: &&Box<Followed>| followed.deleted_at.is_some() || followed.spool == Spool::Source;
-        let held = self.followed.values().filter(is_held);
-        held.map(|followed| followed.file.size().saturating_sub(followed.file.lowest())).sum()
+        let held = self.followed.values().map(|followed| match followed.deleted_at.is_some() {
+            false if followed.spool != Spool::Source => 0,
+            _ => followed.file.size().saturating_sub(followed.file.lowest()),
+        });
+        held.sum()
     }
 
     /// A copy that has more than what it is a copy of is a content of its own; one of something that is gone is that.
@@ -183,52 +187,8 @@ impl Registry {
         });
     }
 
-    /// Whether one more file can be opened in this look. `false`: when one that is done with could be closed for it, it
-    /// can be opened at the next look, because until then a reader may have the other one open.
-    pub(super) fn make_room(&mut self, now: Clock, changes: &mut Vec<Change>) -> bool {
-        let room = match self.room {
-            Some(room) => room,
-            None => self.site.capacity.saturating_sub(self.open_files()),
-        };
-        self.room = Some(room.saturating_sub(1));
-        if room > 0 {
-            return true;
-        }
-        let closable = match &mut self.closable {
-            Some(closable) => closable,
-            closable => {
-                let is_done =
-                    |(_, followed): &(&Place, &Box<Followed>)| followed.file.lowest() >= followed.file.size();
-                let of = |(place, followed): (&Place, &Box<Followed>)| (followed.still_since, *place);
-                let mut done: Vec<(Duration, Place)> = self.followed.iter().filter(is_done).map(of).collect();
-                done.sort_unstable_by(|a, b| b.cmp(a));
-                closable.insert(done.into_iter().map(|(_, place)| place).collect())
-            }
-        };
-        while let Some(place) = closable.pop() {
-            let Some(followed) = self.followed.get(&place) else { continue };
-            // Whatever was written since the last look is not read yet.
-            if followed.is_intact()
-                && followed.deleted_at.is_none()
-                && followed.file.end().is_ok_and(|end| followed.file.lowest() >= end)
-            {
-                self.close(place, now, changes);
-                self.promised += 1;
-                return false;
-            }
-        }
-        false
-    }
-
-    /// Also those that were closed here, and that some reader has not let go of yet.
-    pub(super) fn open_files(&mut self) -> usize {
-        self.closing.retain(|file| file.strong_count() > 0);
-        let known = self.followed.len() + self.adrift.len() + self.heirs.len() + self.pending.len();
-        known + self.closing.len()
-    }
-
     /// Closes a file of which no output needs anything.
-    fn close(&mut self, place: Place, now: Clock, changes: &mut Vec<Change>) {
+    pub(super) fn close(&mut self, place: Place, now: Clock, changes: &mut Vec<Change>) {
         let Some(followed) = self.followed.remove(&place) else { return };
         if self.by_path.get(&followed.path) == Some(&place) {
             self.by_path.remove(&followed.path);

@@ -1,6 +1,6 @@
 //! Contents that were truncated away: their copies are looked for before they are called lost.
 
-use super::{Adrift, Change, Clock, Content, Followed, Registry, Whence};
+use super::{Adrift, Change, Clock, Content, Registry, Whence};
 use crate::{
     ack::FileKey,
     model::{Family, Packing, Sighting},
@@ -16,8 +16,8 @@ impl Registry {
     /// A reader found that the content of `key` was truncated away, in the file that it was in after `moves` moves.
     /// Several readers may say so, of the same event.
     pub fn replaced(&mut self, key: FileKey, moves: u64, now: Clock, changes: &mut Vec<Change>) {
-        let is_current = |followed: &Box<Followed>| followed.file.key == key && followed.file.moves() == moves;
-        if self.followed.values().any(is_current) {
+        let files = &mut self.followed.values().map(|followed| &followed.file);
+        if files.any(|file| file.key == key && file.moves() == moves) {
             self.replace(key, now, changes);
         }
     }
@@ -56,10 +56,10 @@ impl Registry {
             Whence::Followed(place) => self.followed.get(place),
             Whence::Quiet(_) | Whence::Absent(_) => None,
         });
-        let is_spoiled = |followed: &&Box<Followed>| {
+        let spoiled = followed.filter(|followed| {
             self.is_family(&followed.file.known, &followed.path, sighting) && !followed.is_intact()
-        };
-        let spoiled: Vec<FileKey> = followed.filter(is_spoiled).map(|followed| followed.file.key).collect();
+        });
+        let spoiled: Vec<FileKey> = spoiled.map(|followed| followed.file.key).collect();
         spoiled.into_iter().for_each(|key| self.replace(key, now, changes));
     }
 

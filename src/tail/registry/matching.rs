@@ -62,7 +62,11 @@ impl Registry {
                 continue;
             }
             let likeness = match &relative.source {
-                Some(source) => beside(source, content, inspected),
+                Some(source) => match beside(source, content, inspected) {
+                    // Truncated while it was looked at.
+                    Likeness::Other if !holds(source, &relative.of) => likeness(&relative.of, content, inspected),
+                    found => found,
+                },
                 None => likeness(&relative.of, content, inspected),
             };
             match likeness {
@@ -153,14 +157,18 @@ impl Followed {
         if backing.packing != Packing::Plain || backing.base > 0 {
             return true;
         }
-        let identity = self.file.known.identity;
-        let mut content = Content { backing, identity, size: 0, changed: 0, head: Vec::new() };
-        let is_like = content.look_anew().is_ok()
-            && content.holds_all(&self.file.known_now(), &self.file.points()).unwrap_or(false);
-        // Further than any output has committed, and so further than the state knows.
-        let read = self.file.trail().pop().filter(|_| !content.backing.is_copy);
-        is_like && read.is_none_or(|(end, mark)| content.mark(end, mark.len).ok().flatten() == Some(mark))
+        holds(&backing, &Remembered::of(&self.file))
     }
+}
+
+/// Whether a plain file still holds what was read of a content.
+fn holds(backing: &Backing, of: &Remembered) -> bool {
+    let (backing, identity) = (backing.clone(), of.known.identity);
+    let mut content = Content { backing, identity, size: 0, changed: 0, head: Vec::new() };
+    let is_like = content.look_anew().is_ok() && content.holds_all(&of.known, &of.points).unwrap_or(false);
+    // Further than any output has committed, and so further than the state knows.
+    let read = of.trail.last().filter(|_| !content.backing.is_copy);
+    is_like && read.is_none_or(|(end, mark)| content.mark(*end, mark.len).ok().flatten() == Some(*mark))
 }
 
 impl Content {
@@ -237,7 +245,7 @@ fn likeness(of: &Remembered, content: &Content, inspected: Option<&Inspected>) -
         return Likeness::Other;
     }
     // `None`: nobody asked for this mark.
-    let holds = |end: u64, mark: &Mark| match inspected {
+    let has = |end: u64, mark: &Mark| match inspected {
         Some(inspected) if mark.len > 0 => {
             let found = inspected.marks.iter().find(|(at, of)| (*at, of.len) == (end, mark.len));
             found.map(|(_, found)| found == mark)
@@ -252,7 +260,7 @@ fn likeness(of: &Remembered, content: &Content, inspected: Option<&Inspected>) -
             is_short = true;
             continue;
         }
-        match holds(point.rewind, &point.mark) {
+        match has(point.rewind, &point.mark) {
             Some(true) => {}
             Some(false) => return Likeness::Other,
             None => is_unasked = true,
@@ -260,7 +268,7 @@ fn likeness(of: &Remembered, content: &Content, inspected: Option<&Inspected>) -
     }
     // A copy that was made before the last bytes were written and read, or is looked at while the content is read on.
     let trail = of.trail.iter().rev().filter(|(end, _)| *end <= len);
-    match trail.filter_map(|(end, mark)| holds(*end, mark)).next() {
+    match trail.filter_map(|(end, mark)| has(*end, mark)).next() {
         Some(false) => Likeness::Other,
         Some(true) => Likeness::Same,
         None if is_unasked => Likeness::Unasked,

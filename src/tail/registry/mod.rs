@@ -19,6 +19,7 @@ mod displaced;
 mod matching;
 mod meet;
 mod relatives;
+mod room;
 
 pub use change::{Change, Clock, Remembered, Site};
 pub use content::{begins_like, identity_of};
@@ -319,30 +320,6 @@ impl Registry {
         let is_short = waiting > self.promised || (self.is_short && waiting > 0);
         if is_short != std::mem::replace(&mut self.is_short, is_short) {
             changes.push(Change::Short { waiting });
-        }
-        changes
-    }
-
-    /// Whether files wait for a descriptor.
-    pub fn has_waiting(&self) -> bool {
-        !self.waiting.is_empty()
-    }
-
-    /// Opens files that wait for a descriptor, as far as others are done with.
-    pub fn open_waiting(&mut self, now: Clock) -> Vec<Change> {
-        let mut changes = Vec::new();
-        (self.room, self.promised, self.closable) = (None, 0, None);
-        for _ in 0..self.waiting.len() {
-            let Some(sighting) = self.waiting.pop_front() else { break };
-            if self.make_room(now, &mut changes) {
-                self.meet(sighting, now, &mut changes);
-                continue;
-            }
-            self.waiting.push_front(sighting);
-            let is_exhausted = self.closable.as_ref().is_none_or(Vec::is_empty);
-            if is_exhausted || self.promised >= self.waiting.len() {
-                break;
-            }
         }
         changes
     }
