@@ -234,8 +234,9 @@ fn beside(source: &Backing, content: &Content, inspected: Option<&Inspected>) ->
 fn likeness(of: &Remembered, content: &Content, inspected: Option<&Inspected>) -> Likeness {
     let head = &of.known.head;
     let len = inspected.map_or(content.size, |inspected| inspected.backing.unpacked);
+    let is_read = of.points.iter().any(|point| point.at > 0) || !of.trail.is_empty();
     // Nothing was seen of it: nothing can be recognised, and nothing was sent. And what was deleted cannot have grown.
-    if head.len == 0 || (of.known.is_deleted && len > of.known.size) {
+    if (head.len == 0 && !is_read) || (of.known.is_deleted && len > of.known.size) {
         return Likeness::Other;
     }
     if content.head.len() < head.len as usize {

@@ -357,6 +357,8 @@ impl Registry {
         let Some(followed) = followed.filter(|followed| followed.path == path) else { return false };
         if let Ok(metadata) = followed.file.metadata() {
             followed.note(metadata.len(), backing::changed(&metadata), now, changes);
+            // Before its readers are told: what they send must be known again.
+            followed.grow_head(changes);
         }
         true
     }
