@@ -155,6 +155,15 @@ impl TailFile {
         lock(&self.now).head
     }
 
+    /// `bytes` are the first of the content, as far as somebody has seen it now; one who saw it first decides.
+    pub(super) fn grow_head(&self, bytes: &[u8]) {
+        let bytes = &bytes[..bytes.len().min(Mark::MAX)];
+        let mut now = lock(&self.now);
+        if bytes.len() > now.head.len as usize && now.head.agrees(&bytes[..now.head.len as usize]) {
+            now.head = Mark::of(bytes);
+        }
+    }
+
     pub(super) fn backing(&self) -> Backing {
         lock(&self.backing).clone()
     }

@@ -75,6 +75,10 @@ impl Buffer {
             return Ok(Burst::Replaced);
         }
         file.note_verified(end);
+        if position == 0 && bytes.len() > file.head().len as usize && file.head().len < Mark::MAX as u32 {
+            // Whoever sees a content first says what it begins with.
+            file.grow_head(bytes);
+        }
         Ok(Burst::Data { bytes, before })
     }
 

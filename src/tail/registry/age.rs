@@ -9,7 +9,6 @@ use crate::{
     tail::{
         backing::{self, Backing},
         file::{Life, TailFile},
-        reader::has_head,
         spool::{Saved, Saving},
     },
 };
@@ -355,19 +354,19 @@ impl Followed {
     /// The head is all of the first 4 KiB that were ever seen.
     pub(super) fn grow_head(&mut self, changes: &mut Vec<Change>) {
         let head = self.file.head();
-        if head.len as usize == Mark::MAX || self.file.size() <= u64::from(head.len) {
-            return;
-        }
         let backing = self.file.backing();
-        if backing.packing != Packing::Plain || backing.base > 0 {
-            return;
+        let may_grow = (head.len as usize) < Mark::MAX && self.file.size() > u64::from(head.len);
+        // Where it was truncated meanwhile, and its old head says too little to show it, what was read does.
+        if may_grow && backing.packing == Packing::Plain && backing.base == 0 && self.is_intact() {
+            let mut bytes = [0; Mark::MAX];
+            let Ok(n) = backing.read_at(&mut bytes, 0) else { return };
+            self.file.grow_head(&bytes[..n]);
         }
-        let mut bytes = [0; Mark::MAX];
-        let Ok(n) = backing.read_at(&mut bytes, 0) else { return };
-        // Another head is a truncation: the reader that meets it says so.
-        if has_head(&bytes[..n], &head) {
-            let grown = self.file.update(|known| known.head = Mark::of(&bytes[..n]));
-            changes.extend(grown.map(Change::Updated));
+        // A reader may have seen more of it first.
+        let head = self.file.head();
+        if head.len > self.head_said {
+            self.head_said = head.len;
+            changes.push(Change::Updated(self.file.known_now()));
         }
     }
 }

@@ -250,6 +250,7 @@ impl Registry {
         file.note_moved(len);
         changes.push(Change::Grew);
         self.by_path.insert(sighting.path.clone(), place);
+        let head_said = file.head().len;
         let followed = Followed {
             file,
             path: sighting.path.clone(),
@@ -258,6 +259,7 @@ impl Registry {
             changed: content.changed,
             still_since: now.uptime,
             deleted_at: None,
+            head_said,
             is_said: false,
             expected,
             spool: Spool::Nothing,

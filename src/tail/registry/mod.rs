@@ -114,6 +114,8 @@ struct Followed {
     still_since: Duration,
     /// When no path was found to lead to it any more.
     deleted_at: Option<Duration>,
+    /// So much of its head is persisted.
+    head_said: u32,
     /// A program wrote to it after it was deleted, and that was said.
     is_said: bool,
     /// As many bytes the content is known to have had in the file that it was in before.
@@ -430,6 +432,7 @@ impl Registry {
             changed: content.changed,
             still_since: now.uptime,
             deleted_at: None,
+            head_said: file.known.head.len,
             is_said: false,
             expected: 0,
             spool: Spool::Nothing,
