@@ -52,7 +52,10 @@ impl Registry {
         self.reconsider(now, changes);
         if !self.is_inspecting() {
             self.restore(now, changes);
-            self.age_absent(now, changes);
+            // What waits for a descriptor is there.
+            if !self.has_waiting() {
+                self.age_absent(now, changes);
+            }
         }
     }
 
