@@ -10,7 +10,7 @@ use super::{
 use crate::{
     ack::FileKey,
     discover::{Hint, Hints, PatternError, Search, scan},
-    model::{Chain, FileName, Mark, Point},
+    model::{Chain, FileName, Known, Mark, Point, bases},
     state::{Entry, Store},
     tail::{Change, Clock, Inspected, Registry, Remembered, Saved, Site, Spool, TailFile},
 };
@@ -145,7 +145,26 @@ impl Follow {
             capacity: settings.capacity,
         };
         let (spool, spooled) = Spool::open(store.folder().join("spool"), settings.spool_max_bytes);
-        let registry = Registry::new(site, remembered, spooled, Box::new(|| fastrand::u64(..)));
+        let searches = sources
+            .iter()
+            .map(|source| Search::new(&source.include, &source.exclude, source.rotated_dir.as_deref()))
+            .collect::<Result<Vec<_>, PatternError>>()?;
+        // What the configuration named once, and does not any more.
+        let is_wanted = |known: &Known| {
+            let path = Path::new(&*known.origin.path);
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            let all = bases(&name).into_iter().map(|base| path.with_file_name(base)).chain([path.to_owned()]);
+            let paths: Vec<PathBuf> = all.collect();
+            // Of files in a folder for rotated ones nothing is known here.
+            let of_source = sources.iter().zip(&searches).find(|(source, _)| *source.name == *known.origin.source);
+            of_source.is_some_and(|(source, search)| {
+                source.rotated_dir.is_some() || paths.iter().any(|path| search.is_match(path))
+            })
+        };
+        let unwanted = remembered.iter().map(|remembered| &remembered.known).filter(|known| !is_wanted(known));
+        let unwanted = unwanted.map(|known| known.origin.name).collect();
+        let mut registry = Registry::new(site, remembered, spooled, Box::new(|| fastrand::u64(..)));
+        registry.leave_alone(unwanted);
         let overflow = Arc::new(AtomicBool::new(false));
         let hints = if settings.notify { watch(events.clone(), Arc::clone(&overflow)) } else { None };
         if store.is_damaged() {
@@ -159,10 +178,7 @@ impl Follow {
             }
         }
         Ok(Follow {
-            searches: sources
-                .iter()
-                .map(|source| Search::new(&source.include, &source.exclude, source.rotated_dir.as_deref()))
-                .collect::<Result<_, _>>()?,
+            searches,
             start_at: sources.iter().map(|source| source.start_at).collect(),
             sources: names,
             registry,

@@ -351,3 +351,31 @@ fn a_file_that_cannot_be_opened_is_said_and_tried_again() {
     assert!(!rig.registry.look_at(&rig.path("b.log"), rig.clock(), &mut Vec::new()));
     assert_eq!(rig.registry.files().map(|file| file.key).collect::<Vec<_>>(), [a.key]);
 }
+
+/// A file that no pattern names any more, where it was last seen: what the first looks make of it.
+fn where_last_seen(leave_alone: bool) -> Vec<Change> {
+    let mut rig = Rig::new();
+    rig.append("a.log", "first\n");
+    let (a, _) = rig.open_one();
+    let mut point = start(&a);
+    rig.read(&a, &mut point);
+    rig.append("a.log", "second\n");
+    fs::rename(rig.path("a.log"), rig.path("elsewhere")).unwrap();
+    let mut known = a.known_now();
+    known.seen_at = rig.path("elsewhere").to_str().unwrap().into();
+    let remembered = Remembered { known, points: vec![point], trail: vec![] };
+    let mut rig = Rig::with(rig.folder, vec![remembered]);
+    if leave_alone {
+        rig.registry.leave_alone([a.name()].into());
+    }
+    let mut changes = rig.look();
+    changes.extend(rig.look());
+    changes
+}
+
+#[test]
+fn a_file_is_found_where_it_was_last_seen_unless_the_configuration_does_not_name_it_any_more() {
+    assert!(matches!(where_last_seen(false)[..], [.., Change::Opened { is_remembered: true, .. }]));
+    let alone = where_last_seen(true);
+    assert!(alone.is_empty(), "{alone:?}");
+}

@@ -80,7 +80,7 @@ impl Absents {
 
     /// Drops what is too much: those of which `is_old`, and all but `most`, the longest absent first. What was not
     /// said yet stays.
-    pub(super) fn forget(&mut self, most: usize, is_old: impl Fn(&Absent) -> bool) -> Vec<FileName> {
+    pub(super) fn forget(&mut self, most: usize, is_old: impl Fn(&Absent) -> bool) -> Vec<Absent> {
         let said = self.by_name.values().filter(|absent| absent.is_said);
         let mut dropped: HashSet<FileName> =
             said.filter(|absent| is_old(absent)).map(|absent| absent.name()).collect();
@@ -92,7 +92,6 @@ impl Absents {
             by_age.sort_unstable();
             dropped.extend(by_age.into_iter().take(left - most).map(|(_, _, name)| name));
         }
-        dropped.iter().for_each(|name| _ = self.take(*name));
-        dropped.into_iter().collect()
+        dropped.into_iter().filter_map(|name| self.take(name)).collect()
     }
 }

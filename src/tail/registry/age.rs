@@ -298,6 +298,10 @@ impl Registry {
         for absent in self.absent.iter_mut().filter(|absent| !absent.is_said && self.looks >= SURE) {
             absent.is_said = true;
             let Remembered { known, points, .. } = &absent.remembered;
+            let is_there = || may_be_at(Path::new(&*known.seen_at), known.identity.place());
+            if self.unwanted.contains(&known.origin.name) && is_there() {
+                continue;
+            }
             let source = self.site.sources.iter().position(|name| *name == known.origin.source);
             let takers = source.and_then(|source| self.site.takers.get(source)).copied().unwrap_or(0);
             let lowest = if points.len() < takers { Some(0) } else { points.iter().map(|point| point.at).min() };
@@ -313,9 +317,9 @@ impl Registry {
         }
         let is_old =
             |absent: &Absent| now.wall.0.saturating_sub(absent.remembered.known.last_seen.0) > REMEMBERED_FOR;
-        for name in self.absent.forget(REMEMBERED, is_old) {
-            self.names.remove(&name);
-            changes.push(Change::Forgotten(name));
+        for absent in self.absent.forget(REMEMBERED, is_old) {
+            changes.push(Change::Forgotten(absent.name()));
+            self.forget(&absent.remembered.known);
         }
     }
 }

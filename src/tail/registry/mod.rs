@@ -90,8 +90,10 @@ pub struct Registry {
     next_key: FileKey,
     /// Of all contents that are known.
     names: HashSet<FileName>,
-    /// Where contents were first seen.
-    origins: HashSet<Arc<str>>,
+    /// Where contents were first seen, with their number.
+    origins: HashMap<Arc<str>, usize>,
+    /// Contents that the configuration does not name any more: they are remembered, and left alone.
+    unwanted: HashSet<FileName>,
     nonce: Box<dyn FnMut() -> u64 + Send>,
 }
 
@@ -214,7 +216,10 @@ impl Registry {
             remembered,
         };
         let names = remembered.iter().map(|remembered| remembered.known.origin.name).collect();
-        let origins = remembered.iter().map(|remembered| Arc::clone(&remembered.known.origin.path)).collect();
+        let mut origins = HashMap::new();
+        for remembered in &remembered {
+            *origins.entry(Arc::clone(&remembered.known.origin.path)).or_default() += 1;
+        }
         let mut registry = Registry {
             site,
             followed: HashMap::new(),
@@ -237,10 +242,28 @@ impl Registry {
             next_key: 0,
             names,
             origins,
+            unwanted: HashSet::new(),
             nonce,
         };
         remembered.into_iter().map(absent).for_each(|absent| registry.absent.insert(absent));
         registry
+    }
+
+    /// The configuration does not name these contents any more.
+    pub fn leave_alone(&mut self, names: HashSet<FileName>) {
+        self.unwanted = names;
+    }
+
+    /// A content is forgotten for good.
+    fn forget(&mut self, known: &Known) {
+        self.names.remove(&known.origin.name);
+        self.unwanted.remove(&known.origin.name);
+        if let Some(count) = self.origins.get_mut(&known.origin.path) {
+            *count -= 1;
+            if *count == 0 {
+                self.origins.remove(&known.origin.path);
+            }
+        }
     }
 
     /// Every content that is read.
@@ -333,7 +356,7 @@ impl Registry {
         }
         let path = &sighting.path;
         let is_known =
-            |base: &str| path.with_file_name(base).to_str().is_some_and(|path| self.origins.contains(path));
+            |base: &str| path.with_file_name(base).to_str().is_some_and(|path| self.origins.contains_key(path));
         if let Some(family) = Family::rotated(&sighting.family.base, is_known) {
             sighting.family = family;
         }
@@ -370,7 +393,8 @@ impl Registry {
     fn look_where_last_seen(&self, sightings: &mut Vec<Sighting>) {
         use std::os::unix::fs::MetadataExt as _;
         let mut seen: HashSet<Place> = sightings.iter().map(place).collect();
-        for absent in self.absent.iter().filter(|absent| !absent.is_displaced) {
+        let is_wanted = |absent: &&Absent| !absent.is_displaced && !self.unwanted.contains(&absent.name());
+        for absent in self.absent.iter().filter(is_wanted) {
             let known = &absent.remembered.known;
             let identity = known.identity.place();
             let Some(source) = self.source_of(known).filter(|_| !seen.contains(&identity)) else { continue };
@@ -454,7 +478,7 @@ impl Registry {
             generation += 1;
         };
         let text: Arc<str> = path.to_string_lossy().into();
-        self.origins.insert(Arc::clone(&text));
+        *self.origins.entry(Arc::clone(&text)).or_default() += 1;
         Known {
             seen_at: seen_at(path, &text),
             origin: Origin {
