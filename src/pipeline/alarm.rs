@@ -150,6 +150,16 @@ pub(super) fn at_risk(name: FileName, at_risk_bytes: u64, error: &io::Error) {
     );
 }
 
+/// The spool begins behind the position.
+pub(super) fn saved_from_later(known: &Known, unsaved_bytes: u64) {
+    let (path, name) = (&*known.origin.path, known.origin.name);
+    tracing::error!(
+        path, %name, unsaved_bytes,
+        "the state on disk is older than what was saved of this deleted file: these bytes were delivered before, or are \
+         lost"
+    );
+}
+
 /// A program does not know that its file is deleted.
 pub(super) fn written_though_deleted(path: &Path) {
     tracing::warn!(

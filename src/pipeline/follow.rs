@@ -39,6 +39,8 @@ const UNSETTLED_PAUSE: Duration = Duration::from_millis(100);
 const UNSETTLED_SHARE: u32 = 4;
 /// Files that wait for a descriptor are looked after this often.
 const WAITING_PAUSE: Duration = Duration::from_millis(50);
+/// A stop looks at most this often whether there is more to save.
+const LAST_LOOKS: usize = 5;
 /// A stop waits for so long until what was deleted is saved.
 const LAST_SAVES: Duration = Duration::from_secs(10);
 /// Hints that wait to be looked at; when there are more, a scan answers them all.
@@ -77,6 +79,8 @@ pub(super) struct FollowSettings<'s> {
     /// Between two complete scans.
     pub interval: Duration,
     pub notify: bool,
+    /// Nobody waits for what may still come.
+    pub once: bool,
 }
 
 /// Why files cannot be followed.
@@ -98,10 +102,14 @@ pub(super) struct Follow {
     /// Contents that were deleted and are not saved, as was said.
     at_risk: HashSet<FileName>,
     is_listed: bool,
+    is_noted: bool,
     targets: Vec<Target>,
     store: Arc<Store>,
-    /// Source and output whose files have been listed once.
+    /// Source and output whose files had been listed once when the agent started.
     listed: BTreeSet<(String, String)>,
+    /// Files of the first scan that have not been opened yet: they were there before the agent looked. `None` before
+    /// that scan.
+    old: Option<HashSet<(u64, u64)>>,
     interval: Duration,
     hints: Option<Hints>,
     /// Paths with a problem that has been said.
@@ -165,6 +173,9 @@ impl Follow {
         let unwanted = unwanted.map(|known| known.origin.name).collect();
         let mut registry = Registry::new(site, remembered, spooled, Box::new(|| fastrand::u64(..)));
         registry.leave_alone(unwanted);
+        if settings.once {
+            registry.hurry();
+        }
         let overflow = Arc::new(AtomicBool::new(false));
         let hints = if settings.notify { watch(events.clone(), Arc::clone(&overflow)) } else { None };
         if store.is_damaged() {
@@ -185,9 +196,11 @@ impl Follow {
             helpers: Helpers::start(spool, events)?,
             at_risk: HashSet::new(),
             is_listed: false,
+            is_noted: false,
             targets,
             store,
             listed,
+            old: None,
             interval: settings.interval,
             hints,
             said: HashSet::new(),
@@ -210,12 +223,21 @@ impl Follow {
 
     /// What was deleted just now is open here only: it is saved before the end.
     fn stop(&mut self, events: &Receiver<FollowEvent>) {
-        self.scan();
         let deadline = Instant::now() + LAST_SAVES;
-        while self.helpers.is_saving() {
-            let Ok(event) = events.recv_timeout(deadline.saturating_duration_since(Instant::now())) else { break };
-            if let FollowEvent::Saved(saved) = event {
-                self.saved(&saved);
+        self.registry.hurry();
+        // What was written while something was saved is saved after it.
+        for _ in 0..LAST_LOOKS {
+            self.scan();
+            if !self.helpers.is_saving() {
+                break;
+            }
+            while self.helpers.is_saving() {
+                let Ok(event) = events.recv_timeout(deadline.saturating_duration_since(Instant::now())) else {
+                    break;
+                };
+                if let FollowEvent::Saved(saved) = event {
+                    self.saved(&saved);
+                }
             }
         }
         self.store.append(self.registry.unfinished().into_iter().map(Entry::File));
@@ -228,8 +250,12 @@ impl Follow {
         let found = scan(&self.searches);
         let mut problems: HashMap<PathBuf, io::Error> = found.problems.into_iter().collect();
         let now = self.clock();
+        if self.old.is_none() {
+            self.old = Some(found.files.iter().map(|file| (file.device, file.inode)).collect());
+        }
         let changes = self.registry.look(found.files, now);
         problems.extend(self.apply(changes));
+        self.note_listed();
         self.list_when_settled();
         for (path, error) in problems.iter().filter(|(path, _)| !self.said.contains(*path)) {
             alarm::unusable_path(path, error);
@@ -276,7 +302,10 @@ impl Follow {
             let now = self.clock();
             while let Some(next) = event {
                 match next {
-                    FollowEvent::Stop => return false,
+                    FollowEvent::Stop => {
+                        self.apply(changes);
+                        return false;
+                    }
                     FollowEvent::Replaced(key, moves) => self.registry.replaced(key, moves, now, &mut changes),
                     FollowEvent::Inspected(inspected) => {
                         self.registry.inspected(*inspected, now, &mut changes);
@@ -351,6 +380,8 @@ impl Follow {
         if !is_remembered {
             self.store.append([Entry::File(file.known.clone())]);
         }
+        // Once: what comes into the same file after a truncation is new.
+        let is_old = self.old.as_mut().is_some_and(|old| old.remove(&file.known.identity.place()));
         for (index, target) in self.targets.iter().enumerate() {
             if target.takes.get(file.source) != Some(&true) {
                 file.let_go(index);
@@ -358,8 +389,14 @@ impl Follow {
             }
             // As of now: it may have been followed before in this run.
             let point = match self.store.point(&target.name, file.name()) {
+                Some(point) if point.rewind < file.base() => {
+                    // Older than what was saved: the state on disk was not the last one.
+                    alarm::saved_from_later(&file.known, file.base() - point.rewind);
+                    let base = file.base();
+                    Point { rewind: base, at: point.at.max(base), mark: Mark::default(), ..point }
+                }
                 Some(point) => point,
-                None => self.first_point(file, target),
+                None => self.first_point(file, target, is_old),
             };
             // A lane that has ended wants no more files.
             let _ = target.lane.send(Event::Opened(Arc::clone(file), Box::new(point)));
@@ -367,12 +404,12 @@ impl Follow {
     }
 
     /// Where an output begins in a file that it has not read before.
-    fn first_point(&self, file: &TailFile, target: &Target) -> Point {
+    fn first_point(&self, file: &TailFile, target: &Target, is_old: bool) -> Point {
         let start =
             Point { rewind: 0, at: 0, seq: 0, chain: Chain::start(file.name()), time: None, mark: Mark::default() };
         let source = self.sources.get(file.source).cloned().unwrap_or_default();
         // A file that appears after the first look was written after it: all of it is new.
-        let is_old = !self.listed.contains(&(source, target.name.clone())) && file.known.generation == 0;
+        let is_old = is_old && !self.listed.contains(&(source, target.name.clone())) && file.known.generation == 0;
         if self.start_at.get(file.source) != Some(&StartAt::End) || !is_old {
             return start;
         }
@@ -395,15 +432,21 @@ impl Follow {
             return;
         }
         self.is_listed = true;
+        self.tell_all(|| Event::Listed);
+    }
+
+    /// After a first scan: whatever appears from now on is new, also to the next life.
+    fn note_listed(&mut self) {
+        if std::mem::replace(&mut self.is_noted, true) {
+            return;
+        }
         for target in &self.targets {
             for (source, _) in self.sources.iter().zip(&target.takes).filter(|(_, takes)| **takes) {
-                let pair = (source.clone(), target.name.clone());
-                if self.listed.insert(pair.clone()) {
-                    self.store.append([Entry::Source { source: pair.0, output: pair.1 }]);
+                if !self.listed.contains(&(source.clone(), target.name.clone())) {
+                    self.store.append([Entry::Source { source: source.clone(), output: target.name.clone() }]);
                 }
             }
         }
-        self.tell_all(|| Event::Listed);
     }
 
     fn tell_all(&self, event: impl Fn() -> Event) {

@@ -208,6 +208,7 @@ impl Running {
             capacity,
             interval: agent.scan_interval,
             notify: agent.notify && !options.once,
+            once: options.once,
         };
         let following = Follow::new(&for_files, targets, Arc::clone(&store), machine, started, &follow)?;
         let lane_threads = waiting

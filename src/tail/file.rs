@@ -190,11 +190,15 @@ impl TailFile {
             // Only the first time: what shrinks later is the content that came after this one.
             let _ = self.shrunk_from.compare_exchange(0, before, Ordering::AcqRel, Ordering::Acquire);
         }
+        if size != before {
+            self.take_back();
+        }
         self.changes.fetch_add(1, Ordering::AcqRel);
     }
 
     /// It is in another file now, of this length.
     pub(super) fn note_moved(&self, size: u64) {
+        self.take_back();
         self.size.store(size, Ordering::Release);
         self.shrunk_from.store(0, Ordering::Release);
         self.changes.fetch_add(1, Ordering::AcqRel);
@@ -223,6 +227,11 @@ impl TailFile {
     /// How many bytes it has now.
     pub fn end(&self) -> io::Result<u64> {
         self.backing().end()
+    }
+
+    /// The first offset that can be read: more than 0 only of what was saved from a deleted file.
+    pub fn base(&self) -> u64 {
+        self.backing().base
     }
 
     /// Whether it is read from a compressed file.
@@ -280,6 +289,15 @@ impl TailFile {
 
     pub(super) fn set_trail(&self, trail: Vec<(u64, Mark)>) {
         *lock(&self.trail) = trail;
+    }
+
+    /// There is something to read again: an output that had let go of it needs it from its last point on.
+    fn take_back(&self) {
+        for settled in &self.settled {
+            if let Some(point) = *lock(&settled.point) {
+                let _ = settled.position.compare_exchange(u64::MAX, point.at, Ordering::AcqRel, Ordering::Acquire);
+            }
+        }
     }
 
     /// Output number `output` is done with the file.

@@ -234,7 +234,9 @@ fn check_replaced(spoil: impl Fn(&Rig), expect: Option<&str>) {
     };
     assert!(changes.iter().any(|change| matches!(change, Change::Grew)), "unnoticed");
     assert_eq!(rig.read(&a, &mut point), None);
-    let mut changes = Vec::new();
+    // A scan that finds it shorter knows; otherwise its readers say so, perhaps several of them.
+    let mut changes: Vec<Change> =
+        changes.into_iter().filter(|change| matches!(change, Change::Opened { .. })).collect();
     rig.registry.replaced(a.key, 0, rig.clock(), &mut changes);
     rig.registry.replaced(a.key, 0, rig.clock(), &mut changes);
     let [Change::Opened { file, is_remembered: false }] = &changes[..] else { panic!("{changes:?}") };

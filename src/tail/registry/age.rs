@@ -1,8 +1,8 @@
 //! What becomes of the contents with time: final, closed, saved from deletion, forgotten.
 
 use super::{
-    Absent, Change, Clock, Content, Followed, KEPT, Place, Quiet, REMEMBERED, REMEMBERED_FOR, Registry, Remembered,
-    STILL, Spool, Whence, relatives::may_be_at,
+    Absent, Change, Clock, Content, Followed, Heir, KEPT, Place, Quiet, REMEMBERED, REMEMBERED_FOR, Registry,
+    Remembered, STILL, Spool, Whence, relatives::may_be_at,
 };
 use crate::{
     model::{FileName, Known, Mark, Packing, Sighting},
@@ -22,6 +22,8 @@ use std::{
 
 /// What is deleted is saved at once, unless it may be found out in a moment that a compressed form of it is there.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// An inspection that takes longer holds nothing else up.
+const LONGEST_INSPECTION: Duration = Duration::from_secs(60);
 /// So many complete scans after its start the agent says what it does not find.
 const SURE: u64 = 2;
 
@@ -50,7 +52,12 @@ impl Registry {
         }
         self.age_adrift(now, changes);
         self.reconsider(now, changes);
-        if !self.is_inspecting() {
+        // What is inspected may turn out to be what is missed; but one file must not hold up all.
+        let since = if self.is_inspecting() { *self.inspecting_since.get_or_insert(now.uptime) } else { now.uptime };
+        if since == now.uptime && !self.is_inspecting() {
+            self.inspecting_since = None;
+        }
+        if !self.is_inspecting() || now.uptime.saturating_sub(since) >= LONGEST_INSPECTION {
             self.restore(now, changes);
             // What waits for a descriptor is there.
             if !self.has_waiting() {
@@ -70,6 +77,7 @@ impl Registry {
         let elsewhere = &self.site.rotates_elsewhere;
         let mut finished = Vec::new();
         let mut kept = Vec::new();
+        let mut spoiled = Vec::new();
         for (place, followed) in &mut self.followed {
             let mut is_seen = seen.contains(place);
             if !is_seen && let Ok(metadata) = followed.file.metadata() {
@@ -77,6 +85,9 @@ impl Registry {
                 followed.note(metadata.len(), backing::changed(&metadata), now, changes);
                 let is_deleted = metadata.nlink() == 0;
                 is_seen = !is_deleted && may_be_at(&followed.path, *place);
+                if is_deleted && followed.deleted_at.is_none() && !followed.is_intact() {
+                    spoiled.push(followed.file.key);
+                }
                 if is_deleted {
                     followed.note_deleted(followed.size > was, now, changes);
                 }
@@ -111,9 +122,11 @@ impl Registry {
         let extra = kept.len().saturating_sub(if self.has_waiting() { 0 } else { KEPT });
         finished.extend(kept.into_iter().take(extra).map(|(_, place)| place));
         finished.into_iter().for_each(|place| self.close(place, now, changes));
+        // Readers find out too, but one that waits for its destination does not read.
+        spoiled.into_iter().for_each(|key| self.replace(key, now, changes));
         let deleted = self.followed.iter().filter_map(|(place, followed)| Some((*place, followed.deleted_at?)));
         for (place, at) in deleted.collect::<Vec<_>>() {
-            if !is_inspecting || now.uptime.saturating_sub(at) >= PATIENCE {
+            if !is_inspecting || self.is_hurried || now.uptime.saturating_sub(at) >= PATIENCE {
                 self.save(place, changes);
             }
         }
@@ -142,7 +155,10 @@ impl Registry {
             return;
         }
         let is_needed = is_pending && from < followed.size;
-        if is_needed && followed.is_intact() && !self.heirs.values().any(|heir| heir.of == name) {
+        // A compressed form may have been made before the last lines were written.
+        let size = followed.file.size();
+        let is_elsewhere = |heir: &Heir| heir.of == name && heir.backing.end().is_ok_and(|end| end >= size);
+        if is_needed && followed.is_intact() && !self.heirs.values().any(is_elsewhere) {
             followed.spool = Spool::Saving;
             let (file, packing) = (backing.file, backing.packing);
             changes.push(Change::Save(Saving { name, file, packing, from, to: followed.size }));
@@ -257,7 +273,16 @@ impl Registry {
                 changes.push(Change::Unsave(spooled.name));
                 continue;
             }
-            let Ok(file) = backing::open(&spooled.path) else { continue };
+            let file = match backing::open(&spooled.path) {
+                Ok(file) => file,
+                Err(error) => {
+                    if error.kind() != std::io::ErrorKind::NotFound {
+                        changes.push(Change::Unreadable { path: spooled.path.clone(), error });
+                        self.spooled.push(spooled);
+                    }
+                    continue;
+                }
+            };
             let Ok(metadata) = file.metadata() else { continue };
             let identity = backing::identify(&metadata);
             let mut backing = Backing::plain(Arc::new(file));
@@ -283,6 +308,8 @@ impl Registry {
             (content.size, content.changed) = (sighting.size, sighting.changed);
             let Remembered { known, .. } = absent.remembered;
             content.backing.base = spooled.base;
+            // An output can be further than what could be saved.
+            content.backing.is_copy = true;
             content.backing.unpacked = known.size;
             let place = content.place();
             changes.push(self.follow(known, true, content, &sighting, now));

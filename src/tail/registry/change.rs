@@ -69,7 +69,7 @@ pub enum Change {
         /// Why.
         error: io::Error,
     },
-    /// Has to be unpacked to know what it is: [`Registry::inspected`] wants the answer.
+    /// Has to be unpacked to know what it is: [`Registry::inspected`](super::Registry::inspected) wants the answer.
     Inspect(Inspection),
     /// A compressed file is cut off or damaged, and stays so; what comes out of it is read.
     Broken {
@@ -78,7 +78,7 @@ pub enum Change {
         /// What is wrong.
         error: io::Error,
     },
-    /// Deleted, and some output has not got all of it: [`Registry::saved`] wants the answer.
+    /// Deleted, and some output has not got all of it: [`Registry::saved`](super::Registry::saved) wants the answer.
     Save(Saving),
     /// Nothing of a content is needed from the spool.
     Unsave(FileName),

@@ -67,23 +67,20 @@ impl Registry {
     fn cast_adrift(&mut self, file: Arc<crate::tail::TailFile>, now: Clock, changes: &mut Vec<Change>) {
         file.set_life(Life::Adrift);
         let name = file.name();
-        let heir = self.heirs.iter().find(|(_, heir)| heir.of == name).map(|(place, _)| *place);
-        if let Some(heir) = heir.and_then(|place| self.heirs.remove(&place)) {
+        let ends = self.heirs.iter().filter(|(_, heir)| heir.of == name);
+        let mut ends: Vec<_> = ends.map(|(place, heir)| (heir.backing.end().unwrap_or(0), *place)).collect();
+        // The longest first: copies can have been made at different times.
+        ends.sort_unstable_by(|a, b| b.cmp(a));
+        for (_, place) in ends {
+            let Some(heir) = self.heirs.remove(&place) else { continue };
             let identity = heir.backing.file.metadata().map(|metadata| crate::tail::backing::identify(&metadata));
-            if let Ok(identity) = identity {
-                let mut content = Content {
-                    backing: heir.backing,
-                    identity,
-                    size: heir.size,
-                    changed: heir.changed,
-                    head: Vec::new(),
-                };
-                let is_there = content.look_anew().is_ok();
-                // It was a copy when it was met; it is read as the content only if it still is.
-                if is_there && self.is_like(&file, &content) {
-                    let sighting = sighting_of(file.source, heir.path, &content, heir.family);
-                    return self.move_to(file, content, &sighting, now, changes);
-                }
+            let Ok(identity) = identity else { continue };
+            let (size, changed) = (heir.size, heir.changed);
+            let mut content = Content { backing: heir.backing, identity, size, changed, head: Vec::new() };
+            // It was a copy when it was met; it is read as the content only if it still is.
+            if content.look_anew().is_ok() && self.is_like(&file, &content) {
+                let sighting = sighting_of(file.source, heir.path, &content, heir.family);
+                return self.move_to(file, content, &sighting, now, changes);
             }
         }
         let is_done = file.lowest() >= file.known_len();

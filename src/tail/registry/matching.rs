@@ -57,8 +57,10 @@ impl Registry {
         // As far as it goes it is like a file that is at hand: a copy of that, which is being made.
         let mut is_growing = false;
         for relative in self.relatives(content, sighting, now) {
-            // A plain file beside a rotated one is not made of it: that one was renamed.
-            if !is_packed && relative.at == Whereabouts::Rotated {
+            // A plain file beside a rotated one is not made of it: that one was renamed. Beside a compressed one it may be
+            // what that was made of.
+            let is_plain = relative.of.known.packing == Packing::Plain;
+            if !is_packed && is_plain && relative.at == Whereabouts::Rotated {
                 continue;
             }
             let likeness = match &relative.source {

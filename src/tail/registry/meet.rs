@@ -22,10 +22,6 @@ impl Registry {
             pending.sighting = sighting;
             return;
         }
-        // Nothing to read, and nothing to know it by.
-        if sighting.size == 0 && sighting.family.is_rotated {
-            return;
-        }
         match self.open(&sighting) {
             Ok(content) => self.place(content, sighting, now, changes),
             // Renamed or deleted since the scan: the next one knows.
@@ -117,6 +113,9 @@ impl Registry {
                 let place = inspected.place;
                 pending.state = State::Broken(Box::new(inspected), error);
                 self.pending.insert(place, pending);
+                if self.is_hurried {
+                    self.reconsider(now, changes);
+                }
             }
             None => {
                 pending.state = State::Undecided;
@@ -175,7 +174,7 @@ impl Registry {
             match pending.state {
                 State::Undecided if is_packed => self.ask(pending, now, changes),
                 State::Undecided => self.settle(pending, None, now, changes),
-                State::Broken(..) if pending.is_over(now) && !self.has_source(&pending, now) => {
+                State::Broken(..) if (self.is_hurried || pending.is_over(now)) && !self.has_source(&pending, now) => {
                     self.give_in(pending, now, changes);
                 }
                 State::Asked | State::Broken(..) => _ = self.pending.insert(place, pending),
@@ -258,6 +257,7 @@ impl Registry {
             size: content.size,
             changed: content.changed,
             still_since: now.uptime,
+            has_shrunk: false,
             deleted_at: None,
             head_said,
             is_said: false,
@@ -313,9 +313,14 @@ impl Registry {
         }
         // It can be a copy that was made before the last bytes were written.
         content.backing.is_copy = points.iter().any(|point| point.at > len);
+        let place = content.place();
         let change = self.follow(known, true, content, sighting, now);
         if let Change::Opened { file, .. } = &change {
             file.set_trail(trail);
+        }
+        if let Some(followed) = self.followed.get_mut(&place) {
+            // Less than it is known to have had is a loss to be said.
+            followed.expected = before.size;
         }
         changes.push(change);
     }
@@ -353,13 +358,11 @@ impl Registry {
     pub(super) fn is_heir(&mut self, sighting: &Sighting) -> bool {
         let place = place(sighting);
         let Some(heir) = self.heirs.get_mut(&place) else { return false };
-        let is_same = (heir.size, heir.changed) == (sighting.size, sighting.changed);
-        if is_same || heir.backing.packing == Packing::Plain {
+        if (heir.size, heir.changed) == (sighting.size, sighting.changed) {
             heir.path.clone_from(&sighting.path);
-            (heir.size, heir.changed) = (sighting.size, sighting.changed);
             return true;
         }
-        // Compressed anew.
+        // A copy that grows, or something else by now.
         self.heirs.remove(&place);
         false
     }

@@ -73,8 +73,8 @@ pub struct Registry {
     by_path: HashMap<PathBuf, Place>,
     /// Truncated contents in whose place nothing could be opened yet: no reader says so twice.
     unreplaced: Vec<FileKey>,
-    /// In this look: how many files can still be opened …
-    room: Option<usize>,
+    /// In this look: how many files that were closed before it are open somewhere …
+    closing_before: Option<usize>,
     /// … and how many were closed for others.
     promised: usize,
     /// In this look: files that can be closed when there are no descriptors left, the best last.
@@ -92,6 +92,10 @@ pub struct Registry {
     names: HashSet<FileName>,
     /// Where contents were first seen, with their number.
     origins: HashMap<Arc<str>, usize>,
+    /// The end is near: what may still come is not waited for.
+    is_hurried: bool,
+    /// Since when something is inspected.
+    inspecting_since: Option<Duration>,
     /// Contents that the configuration does not name any more: they are remembered, and left alone.
     unwanted: HashSet<FileName>,
     nonce: Box<dyn FnMut() -> u64 + Send>,
@@ -114,6 +118,8 @@ struct Followed {
     size: u64,
     changed: i64,
     still_since: Duration,
+    /// It was truncated since the last look.
+    has_shrunk: bool,
     /// When no path was found to lead to it any more.
     deleted_at: Option<Duration>,
     /// So much of its head is persisted.
@@ -232,7 +238,7 @@ impl Registry {
             spooled,
             by_path: HashMap::new(),
             unreplaced: Vec::new(),
-            room: None,
+            closing_before: None,
             promised: 0,
             closable: None,
             closing: Vec::new(),
@@ -243,10 +249,17 @@ impl Registry {
             names,
             origins,
             unwanted: HashSet::new(),
+            is_hurried: false,
+            inspecting_since: None,
             nonce,
         };
         remembered.into_iter().map(absent).for_each(|absent| registry.absent.insert(absent));
         registry
+    }
+
+    /// Does not wait any more for what may still come: the agent stops, or ships once what there is.
+    pub fn hurry(&mut self) {
+        self.is_hurried = true;
     }
 
     /// The configuration does not name these contents any more.
@@ -295,7 +308,7 @@ impl Registry {
         self.waiting.clear();
         self.kin = None;
         self.closing.retain(|file| file.strong_count() > 0);
-        (self.room, self.promised, self.closable) = (None, 0, None);
+        (self.closing_before, self.promised, self.closable) = (None, 0, None);
         for key in std::mem::take(&mut self.unreplaced) {
             self.replace(key, now, &mut changes);
         }
@@ -325,11 +338,20 @@ impl Registry {
                 None => met.push(sighting),
             }
         }
+        // Readers find out too, but one that waits for its destination does not read.
+        let shrunk = self
+            .followed
+            .values_mut()
+            .filter_map(|followed| std::mem::take(&mut followed.has_shrunk).then_some(followed.file.key));
+        let shrunk: Vec<FileKey> = shrunk.collect();
+        shrunk.into_iter().for_each(|key| self.replace(key, now, &mut changes));
         // What can be a copy comes after all that it can be a copy of.
         let is_known = |sighting: &Sighting| self.absent.in_inode(sighting.inode).next().is_some();
         met.sort_by_cached_key(|sighting| sighting.family.is_rotated && !is_known(sighting));
         for sighting in met {
-            if self.is_quiet(sighting, now, &mut changes) || self.is_heir(sighting) {
+            // Of an empty rotated file there is nothing to read, and nothing to know it by.
+            let is_nothing = sighting.size == 0 && sighting.family.is_rotated;
+            if is_nothing || self.is_quiet(sighting, now, &mut changes) || self.is_heir(sighting) {
                 continue;
             }
             if self.pending.contains_key(&place(sighting)) || self.make_room(now, &mut changes) {
@@ -455,6 +477,7 @@ impl Registry {
             size: content.size,
             changed: content.changed,
             still_since: now.uptime,
+            has_shrunk: false,
             deleted_at: None,
             head_said: file.known.head.len,
             is_said: false,
@@ -514,6 +537,7 @@ impl Followed {
         if (size, changed) == (self.size, self.changed) {
             return;
         }
+        self.has_shrunk |= size < self.size && self.file.backing().packing == Packing::Plain;
         (self.size, self.changed) = (size, changed);
         self.still_since = now.uptime;
         if self.file.life() == file::Life::Final && self.file.backing().packing == Packing::Plain {

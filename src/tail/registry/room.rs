@@ -12,7 +12,7 @@ impl Registry {
     /// Opens files that wait for a descriptor, as far as others are done with.
     pub fn open_waiting(&mut self, now: Clock) -> Vec<Change> {
         let mut changes = Vec::new();
-        (self.room, self.promised, self.closable) = (None, 0, None);
+        (self.closing_before, self.promised, self.closable) = (None, 0, None);
         for _ in 0..self.waiting.len() {
             let Some(sighting) = self.waiting.pop_front() else { break };
             if self.make_room(now, &mut changes) {
@@ -31,12 +31,16 @@ impl Registry {
     /// Whether one more file can be opened in this look. `false`: when one that is done with could be closed for it, it
     /// can be opened at the next look, because until then a reader may have the other one open.
     pub(super) fn make_room(&mut self, now: Clock, changes: &mut Vec<Change>) -> bool {
-        let room = match self.room {
-            Some(room) => room,
-            None => self.site.capacity.saturating_sub(self.open_files()),
+        let open = match self.closing_before {
+            // What is closed in this look may be open for a moment more.
+            Some(closing) => self.known_open() + closing + self.promised,
+            None => {
+                let open = self.open_files();
+                self.closing_before = Some(self.closing.len());
+                open
+            }
         };
-        self.room = Some(room.saturating_sub(1));
-        if room > 0 {
+        if open < self.site.capacity {
             return true;
         }
         let closable = match &mut self.closable {
@@ -69,7 +73,10 @@ impl Registry {
     /// Also those that were closed here, and that some reader has not let go of yet.
     pub(super) fn open_files(&mut self) -> usize {
         self.closing.retain(|file| file.strong_count() > 0);
-        let known = self.followed.len() + self.adrift.len() + self.heirs.len() + self.pending.len();
-        known + self.closing.len()
+        self.known_open() + self.closing.len()
+    }
+
+    fn known_open(&self) -> usize {
+        self.followed.len() + self.adrift.len() + self.heirs.len() + self.pending.len()
     }
 }
