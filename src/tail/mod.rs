@@ -39,6 +39,8 @@
 //! - What does not fit into the spool, when the agent ends: alarmed with its bytes.
 //! - Of two files with the same bytes in the same family, one is taken for the copy of the other when it was never seen
 //!   by itself and the other is gone. Lines with a time or an id make this impossible.
+//! - A file that was truncated without a copy and grew beyond its old length between two looks is recognised when it is
+//!   read next, not before: while an output is away, the alarm waits with it.
 //!
 //! # Where data can be sent twice, under another name
 //!
@@ -48,6 +50,14 @@
 //! - A content that was found in no file for seven days, or after 1,024 others, and comes back.
 //! - An unterminated last line of a rotated file that does grow later is two records, and may after a crash at that
 //!   moment come again as one.
+//!
+//! # What costs more than it should
+//!
+//! - Copies and archives that some output still needs keep their descriptors; where there are more of them than
+//!   descriptors, files wait, with an alarm.
+//! - A `.gz` that grows without end is unpacked anew at every look that finds it changed.
+//! - A spool file whose state was lost is shipped, and then stays until somebody removes it.
+//! - A kill within a second of the spool's removal may alarm bytes as destroyed that were delivered.
 
 mod backing;
 mod file;
