@@ -11,7 +11,7 @@ mod tests;
 pub use glob::{Pattern, PatternError};
 pub use hints::{Hint, Hints};
 
-use crate::model::{Family, Packing, Sighting, bases, packing_of};
+use crate::model::{Family, Nanos, Packing, Sighting, bases, packing_of};
 use std::{
     collections::{BTreeMap, BTreeSet, HashSet},
     fs, io,
@@ -240,5 +240,5 @@ impl Walk<'_> {
 
 /// The time of the last change of content, nanoseconds since 1970.
 fn changed(metadata: &fs::Metadata) -> i64 {
-    metadata.mtime().saturating_mul(1_000_000_000).saturating_add(metadata.mtime_nsec())
+    Nanos::at(metadata.mtime(), metadata.mtime_nsec()).0
 }

@@ -102,7 +102,6 @@ pub(super) struct Follow {
     /// Contents that were deleted and are not saved, as was said.
     at_risk: HashSet<FileName>,
     is_listed: bool,
-    is_noted: bool,
     targets: Vec<Target>,
     store: Arc<Store>,
     /// Source and output whose files had been listed once when the agent started.
@@ -196,7 +195,6 @@ impl Follow {
             helpers: Helpers::start(spool, events)?,
             at_risk: HashSet::new(),
             is_listed: false,
-            is_noted: false,
             targets,
             store,
             listed,
@@ -250,12 +248,15 @@ impl Follow {
         let found = scan(&self.searches);
         let mut problems: HashMap<PathBuf, io::Error> = found.problems.into_iter().collect();
         let now = self.clock();
-        if self.old.is_none() {
+        let is_first = self.old.is_none();
+        if is_first {
             self.old = Some(found.files.iter().map(|file| (file.device, file.inode)).collect());
         }
         let changes = self.registry.look(found.files, now);
         problems.extend(self.apply(changes));
-        self.note_listed();
+        if is_first {
+            self.note_listed();
+        }
         self.list_when_settled();
         for (path, error) in problems.iter().filter(|(path, _)| !self.said.contains(*path)) {
             alarm::unusable_path(path, error);
@@ -437,9 +438,6 @@ impl Follow {
 
     /// After a first scan: whatever appears from now on is new, also to the next life.
     fn note_listed(&mut self) {
-        if std::mem::replace(&mut self.is_noted, true) {
-            return;
-        }
         for target in &self.targets {
             for (source, _) in self.sources.iter().zip(&target.takes).filter(|(_, takes)| **takes) {
                 if !self.listed.contains(&(source.clone(), target.name.clone())) {

@@ -231,12 +231,12 @@ impl TailFile {
 
     /// The first offset that can be read: more than 0 only of what was saved from a deleted file.
     pub fn base(&self) -> u64 {
-        self.backing().base
+        lock(&self.backing).base
     }
 
     /// Whether it is read from a compressed file.
     pub fn is_packed(&self) -> bool {
-        self.backing().packing != Packing::Plain
+        lock(&self.backing).packing != Packing::Plain
     }
 
     /// The first offset from `offset` on that is not in a hole of the file; `offset` where nothing is known of holes.

@@ -2,10 +2,10 @@
 
 use super::{
     Absent, Change, Clock, Content, Followed, Heir, KEPT, Place, Quiet, REMEMBERED, REMEMBERED_FOR, Registry,
-    Remembered, STILL, Spool, Whence, relatives::may_be_at,
+    Remembered, STILL, Spool, Whence, displaced::sighting_of, relatives::may_be_at,
 };
 use crate::{
-    model::{FileName, Known, Mark, Packing, Sighting},
+    model::{Family, FileName, Known, Mark, Packing},
     tail::{
         backing::{self, Backing},
         file::{Life, TailFile},
@@ -53,11 +53,8 @@ impl Registry {
         self.age_adrift(now, changes);
         self.reconsider(now, changes);
         // What is inspected may turn out to be what is missed; but one file must not hold up all.
-        let since = if self.is_inspecting() { *self.inspecting_since.get_or_insert(now.uptime) } else { now.uptime };
-        if since == now.uptime && !self.is_inspecting() {
-            self.inspecting_since = None;
-        }
-        if !self.is_inspecting() || now.uptime.saturating_sub(since) >= LONGEST_INSPECTION {
+        self.inspecting_since = self.is_inspecting().then(|| self.inspecting_since.unwrap_or(now.uptime));
+        if self.inspecting_since.is_none_or(|since| now.uptime.saturating_sub(since) >= LONGEST_INSPECTION) {
             self.restore(now, changes);
             // What waits for a descriptor is there.
             if !self.has_waiting() {
@@ -74,7 +71,7 @@ impl Registry {
         changes: &mut Vec<Change>,
     ) {
         let is_inspecting = self.is_inspecting();
-        let elsewhere = &self.site.rotates_elsewhere;
+        let site = &self.site;
         let mut finished = Vec::new();
         let mut kept = Vec::new();
         let mut spoiled = Vec::new();
@@ -98,12 +95,12 @@ impl Registry {
             }
             let origin = Path::new(&*followed.file.known.origin.path);
             let has_successor = by_path.get(origin).is_some_and(|other| other != place);
-            let is_packed = followed.file.backing().packing != Packing::Plain;
+            let is_packed = followed.file.is_packed();
             // A program may name the file that it writes to by the day: such a name alone means nothing.
             let is_rotated = followed.family.is_rotated
                 && (followed.path != origin
                     || by_path.contains_key(&*followed.path.with_file_name(&followed.family.base))
-                    || elsewhere.get(followed.file.source) == Some(&true));
+                    || site.is_rotated_elsewhere(followed.file.source));
             let is_ended = has_successor || !is_seen || is_rotated;
             if !(is_ended && now.uptime.saturating_sub(followed.still_since) >= STILL || is_packed) {
                 continue;
@@ -143,7 +140,7 @@ impl Registry {
         let from = match followed.spool {
             Spool::Saving | Spool::Source => return,
             // An output without a point begins at the start.
-            Spool::Nothing if points.len() < self.site.takers.get(followed.file.source).copied().unwrap_or(0) => 0,
+            Spool::Nothing if points.len() < self.site.takers_of(followed.file.source) => 0,
             Spool::Nothing => rewind.unwrap_or(0),
             Spool::Saved(to) => to,
         };
@@ -284,20 +281,13 @@ impl Registry {
                 }
             };
             let Ok(metadata) = file.metadata() else { continue };
-            let identity = backing::identify(&metadata);
             let mut backing = Backing::plain(Arc::new(file));
             backing.packing = spooled.packing;
+            let mut content = Content::unseen(backing, backing::identify(&metadata));
+            (content.size, content.changed) = (metadata.len(), backing::changed(&metadata));
             let name = spooled.path.file_name().unwrap_or_default().to_string_lossy();
-            let sighting = Sighting {
-                family: crate::model::Family { base: name.into_owned(), is_rotated: true },
-                source: 0,
-                path: spooled.path,
-                device: identity.device,
-                inode: identity.inode,
-                size: metadata.len(),
-                changed: backing::changed(&metadata),
-            };
-            let mut content = Content { backing, identity, size: 0, changed: 0, head: Vec::new() };
+            let family = Family { base: name.into_owned(), is_rotated: true };
+            let sighting = sighting_of(0, spooled.path, &content, family);
             let Some(absent) = self.absent.take(spooled.name) else {
                 // The state does not know it any more: what was saved is sent again, as something new.
                 if content.look_anew().is_ok() {
@@ -305,7 +295,6 @@ impl Registry {
                 }
                 continue;
             };
-            (content.size, content.changed) = (sighting.size, sighting.changed);
             let Remembered { known, .. } = absent.remembered;
             content.backing.base = spooled.base;
             // An output can be further than what could be saved.
@@ -329,8 +318,7 @@ impl Registry {
             if self.unwanted.contains(&known.origin.name) && is_there() {
                 continue;
             }
-            let source = self.site.sources.iter().position(|name| *name == known.origin.source);
-            let takers = source.and_then(|source| self.site.takers.get(source)).copied().unwrap_or(0);
+            let takers = self.site.source_of(known).map_or(0, |source| self.site.takers_of(source));
             let lowest = if points.len() < takers { Some(0) } else { points.iter().map(|point| point.at).min() };
             let lowest = lowest.unwrap_or(u64::MAX);
             let unread = known.size.max(u64::from(known.head.len)).saturating_sub(lowest);

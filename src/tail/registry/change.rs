@@ -113,6 +113,24 @@ pub struct Site {
     pub capacity: usize,
 }
 
+impl Site {
+    /// The source that owned the content at first sight, where there still is one of that name: how its lines are framed
+    /// must not change.
+    pub(super) fn source_of(&self, known: &Known) -> Option<usize> {
+        self.sources.iter().position(|name| *name == known.origin.source)
+    }
+
+    /// How many outputs take the source.
+    pub(super) fn takers_of(&self, source: usize) -> usize {
+        self.takers.get(source).copied().unwrap_or(0)
+    }
+
+    /// Whether the source's rotated files go to a folder of their own.
+    pub(super) fn is_rotated_elsewhere(&self, source: usize) -> bool {
+        self.rotates_elsewhere.get(source) == Some(&true)
+    }
+}
+
 impl Clock {
     pub(super) fn day(self) -> Nanos {
         Nanos(self.wall.0 - self.wall.0.rem_euclid(super::DAY))

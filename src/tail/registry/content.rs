@@ -23,12 +23,17 @@ pub(super) struct Content {
 }
 
 impl Content {
+    /// An open file that was not looked into yet.
+    pub(super) fn unseen(backing: Backing, identity: Identity) -> Content {
+        Content { backing, identity, size: 0, changed: 0, head: Vec::new() }
+    }
+
     /// Looks into an open file. `may_be_packed`: a file that is being written to is never taken for a compressed one,
     /// whatever its first bytes are. `named`: what its name says.
     pub(super) fn look(file: File, may_be_packed: bool, named: Packing) -> io::Result<Content> {
         let identity = backing::identify(&file.metadata()?);
         let backing = Backing::plain(Arc::new(file));
-        let mut content = Content { backing, identity, size: 0, changed: 0, head: Vec::new() };
+        let mut content = Content::unseen(backing, identity);
         content.look_anew()?;
         if may_be_packed {
             content.backing.packing = unpack::packing_of(&content.head, named)

@@ -35,7 +35,7 @@ impl Registry {
             return;
         }
         let identity = old.known_now().identity;
-        let mut content = Content { backing, identity, size: 0, changed: 0, head: Vec::new() };
+        let mut content = Content::unseen(backing, identity);
         if let Err(error) = content.look_anew() {
             self.unreplaced.push(key);
             changes.push(Change::Unreadable { path, error });
@@ -115,7 +115,8 @@ impl Registry {
     }
 }
 
-fn sighting_of(source: usize, path: PathBuf, content: &Content, family: Family) -> Sighting {
+/// A file that is open, as a scan would have seen it.
+pub(super) fn sighting_of(source: usize, path: PathBuf, content: &Content, family: Family) -> Sighting {
     Sighting {
         path,
         source,

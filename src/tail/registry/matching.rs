@@ -166,7 +166,7 @@ impl Followed {
 /// Whether a plain file still holds what was read of a content.
 fn holds(backing: &Backing, of: &Remembered) -> bool {
     let (backing, identity) = (backing.clone(), of.known.identity);
-    let mut content = Content { backing, identity, size: 0, changed: 0, head: Vec::new() };
+    let mut content = Content::unseen(backing, identity);
     let is_like = content.look_anew().is_ok() && content.holds_all(&of.known, &of.points).unwrap_or(false);
     // Further than any output has committed, and so further than the state knows.
     let read = of.trail.last().filter(|_| !content.backing.is_copy);

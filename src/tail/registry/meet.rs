@@ -1,8 +1,8 @@
 //! Files that are met for the first time, or again after they were out of sight.
 
 use super::{
-    Absent, Change, Clock, Content, Followed, Heir, Pending, Quiet, Registry, Remembered, STILL, Spool, State,
-    Whence, matching::Decision, place, seen_at,
+    Absent, Change, Clock, Content, Heir, Pending, Quiet, Registry, Remembered, STILL, State, matching::Decision,
+    place, seen_at,
 };
 use crate::{
     model::{FileName, Mark, Packing, Sighting, packing_of},
@@ -231,7 +231,7 @@ impl Registry {
         now: Clock,
         changes: &mut Vec<Change>,
     ) {
-        let (place, packing) = (content.place(), content.backing.packing);
+        let (place, packing, shape) = (content.place(), content.backing.packing, (content.size, content.changed));
         let (identity, at) = (content.identity, seen_at(&sighting.path, &file.known.origin.path));
         let len = content.backing.end().unwrap_or(content.size);
         let expected = file.known_len();
@@ -248,24 +248,7 @@ impl Registry {
         changes.extend(updated.map(Change::Updated));
         file.note_moved(len);
         changes.push(Change::Grew);
-        self.by_path.insert(sighting.path.clone(), place);
-        let head_said = file.head().len;
-        let followed = Followed {
-            file,
-            path: sighting.path.clone(),
-            family: sighting.family.clone(),
-            size: content.size,
-            changed: content.changed,
-            still_since: now.uptime,
-            has_shrunk: false,
-            deleted_at: None,
-            head_said,
-            is_said: false,
-            expected,
-            spool: Spool::Nothing,
-        };
-        self.note_kin(&followed.file.known, &followed.path, Whence::Followed(place));
-        self.followed.insert(place, Box::new(followed));
+        self.keep(file, place, shape, expected, sighting, now);
     }
 
     /// A content that was remembered only is in this file.
@@ -295,8 +278,7 @@ impl Registry {
         if known != before {
             changes.push(Change::Updated(known.clone()));
         }
-        let source = self.source_of(&known).unwrap_or(sighting.source);
-        let takers = self.site.takers.get(source).copied().unwrap_or(0);
+        let takers = self.site.takers_of(self.site.source_of(&known).unwrap_or(sighting.source));
         let is_done = points.len() >= takers && points.iter().all(|point| point.at >= len);
         if is_done && sighting.family.is_rotated {
             self.be_quiet(

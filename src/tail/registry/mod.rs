@@ -38,6 +38,7 @@ use crate::{
 use absent::{Absent, Absents};
 use content::Content;
 use relatives::{Kin, Whence};
+use room::Room;
 use sighted::seen_at;
 use std::{
     collections::{HashMap, HashSet, VecDeque},
@@ -75,12 +76,7 @@ pub struct Registry {
     by_path: HashMap<PathBuf, Place>,
     /// Truncated contents in whose place nothing could be opened yet: no reader says so twice.
     unreplaced: Vec<FileKey>,
-    /// In this look: how many files that were closed before it are open somewhere …
-    closing_before: Option<usize>,
-    /// … and how many were closed for others.
-    promised: usize,
-    /// In this look: files that can be closed when there are no descriptors left, the best last.
-    closable: Option<Vec<Place>>,
+    room: Room,
     /// Closed here; a reader may have them open for a moment more.
     closing: Vec<Weak<TailFile>>,
     /// Complete scans so far.
@@ -240,9 +236,7 @@ impl Registry {
             spooled,
             by_path: HashMap::new(),
             unreplaced: Vec::new(),
-            closing_before: None,
-            promised: 0,
-            closable: None,
+            room: Room::default(),
             closing: Vec::new(),
             looks: 0,
             waiting: VecDeque::new(),
@@ -310,7 +304,7 @@ impl Registry {
         self.waiting.clear();
         self.kin = None;
         self.closing.retain(|file| file.strong_count() > 0);
-        (self.closing_before, self.promised, self.closable) = (None, 0, None);
+        self.room = Room::default();
         for key in std::mem::take(&mut self.unreplaced) {
             self.replace(key, now, &mut changes);
         }
@@ -366,7 +360,7 @@ impl Registry {
         self.age(&seen, &by_path, now, &mut changes);
         // More are behind than there are descriptors.
         let waiting = self.waiting.len();
-        let is_short = waiting > self.promised || (self.is_short && waiting > 0);
+        let is_short = waiting > self.room.promised || (self.is_short && waiting > 0);
         if is_short != std::mem::replace(&mut self.is_short, is_short) {
             changes.push(Change::Short { waiting });
         }
@@ -386,12 +380,6 @@ impl Registry {
         true
     }
 
-    /// The source that owned it at first sight, where there still is one of that name: how its lines are framed must
-    /// not change.
-    fn source_of(&self, known: &Known) -> Option<usize> {
-        self.site.sources.iter().position(|name| *name == known.origin.source)
-    }
-
     fn follow(
         &mut self,
         known: Known,
@@ -401,7 +389,7 @@ impl Registry {
         now: Clock,
     ) -> Change {
         let place = content.place();
-        let source = self.source_of(&known).unwrap_or(sighting.source);
+        let source = self.site.source_of(&known).unwrap_or(sighting.source);
         // Nothing is sure of a length that cannot be asked for; the next look asks again.
         let len = content.backing.end().unwrap_or(content.size);
         let is_packed = content.backing.packing != Packing::Plain;
@@ -412,24 +400,38 @@ impl Registry {
         }
         let file = Arc::new(file);
         self.next_key += 1;
+        self.keep(Arc::clone(&file), place, (content.size, content.changed), 0, sighting, now);
+        Change::Opened { file, is_remembered }
+    }
+
+    /// A content is followed from now on, in the file at `place`, which has this size and time of change. `expected`: as
+    /// many bytes it is known to have had.
+    fn keep(
+        &mut self,
+        file: Arc<TailFile>,
+        place: Place,
+        (size, changed): (u64, i64),
+        expected: u64,
+        sighting: &Sighting,
+        now: Clock,
+    ) {
         self.by_path.insert(sighting.path.clone(), place);
+        self.note_kin(&file.known, &sighting.path, Whence::Followed(place));
         let followed = Followed {
-            file: Arc::clone(&file),
             path: sighting.path.clone(),
             family: sighting.family.clone(),
-            size: content.size,
-            changed: content.changed,
+            size,
+            changed,
             still_since: now.uptime,
             has_shrunk: false,
             deleted_at: None,
-            head_said: file.known.head.len,
+            head_said: file.head().len,
             is_said: false,
-            expected: 0,
+            expected,
             spool: Spool::Nothing,
+            file,
         };
-        self.note_kin(&followed.file.known, &followed.path, Whence::Followed(place));
         self.followed.insert(place, Box::new(followed));
-        Change::Opened { file, is_remembered }
     }
 
     /// What to call a new content: never as another one that is known.
@@ -472,10 +474,10 @@ impl Followed {
         if (size, changed) == (self.size, self.changed) {
             return;
         }
-        self.has_shrunk |= size < self.size && self.file.backing().packing == Packing::Plain;
+        self.has_shrunk |= size < self.size && !self.file.is_packed();
         (self.size, self.changed) = (size, changed);
         self.still_since = now.uptime;
-        if self.file.life() == file::Life::Final && self.file.backing().packing == Packing::Plain {
+        if self.file.life() == file::Life::Final && !self.file.is_packed() {
             self.file.set_life(file::Life::Live);
         }
         self.file.note_change(self.file.end().unwrap_or(size));

@@ -185,8 +185,8 @@ impl Registry {
     }
 
     fn add_kin(&self, kin: &mut Kin, known: &Known, path: &Path, whence: Whence) {
-        let Some(source) = self.source_of(known) else { return };
-        let elsewhere = self.site.rotates_elsewhere.get(source) == Some(&true);
+        let Some(source) = self.site.source_of(known) else { return };
+        let elsewhere = self.site.is_rotated_elsewhere(source);
         let (first, seen) = (Path::new(&*known.origin.path), Path::new(&*known.seen_at));
         let others = [(seen, seen != first), (path, path != first && path != seen)];
         let others = others.into_iter().filter(|(_, is_other)| *is_other).map(|(path, _)| path);
@@ -218,7 +218,7 @@ impl Registry {
         }
         let base = sighting.family.base.as_str();
         let folder = sighting.path.parent();
-        let elsewhere = self.site.rotates_elsewhere.get(sighting.source) == Some(&true);
+        let elsewhere = self.site.is_rotated_elsewhere(sighting.source);
         [Path::new(&*known.origin.path), Path::new(&*known.seen_at), path].into_iter().any(|path| {
             let name = path.file_name().unwrap_or_default().to_string_lossy();
             (elsewhere || path.parent() == folder) && (name == base || bases(&name).iter().any(|name| name == base))
@@ -230,7 +230,7 @@ impl Registry {
 fn reopen(path: &Path, place: Place, of: &Remembered) -> Option<Backing> {
     let backing = Backing::plain(Arc::new(backing::open(path).ok()?));
     let identity = backing::identify(&backing.file.metadata().ok()?);
-    let mut content = Content { backing, identity, size: 0, changed: 0, head: Vec::new() };
+    let mut content = Content::unseen(backing, identity);
     content.look_anew().ok()?;
     let is_same = identity.place() == place && content.holds_all(&of.known, &of.points).ok()?;
     is_same.then_some(content.backing)

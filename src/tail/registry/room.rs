@@ -3,6 +3,17 @@
 use super::{Change, Clock, Place, Registry};
 use std::time::Duration;
 
+/// What is known of descriptors within one look.
+#[derive(Default)]
+pub(super) struct Room {
+    /// How many files that were closed before it are open somewhere …
+    closing_before: Option<usize>,
+    /// … and how many were closed for others.
+    pub(super) promised: usize,
+    /// Files that can be closed when there are no descriptors left, the best last.
+    closable: Option<Vec<Place>>,
+}
+
 impl Registry {
     /// Whether files wait for a descriptor.
     pub fn has_waiting(&self) -> bool {
@@ -12,7 +23,7 @@ impl Registry {
     /// Opens files that wait for a descriptor, as far as others are done with.
     pub fn open_waiting(&mut self, now: Clock) -> Vec<Change> {
         let mut changes = Vec::new();
-        (self.closing_before, self.promised, self.closable) = (None, 0, None);
+        self.room = Room::default();
         for _ in 0..self.waiting.len() {
             let Some(sighting) = self.waiting.pop_front() else { break };
             if self.make_room(now, &mut changes) {
@@ -20,8 +31,8 @@ impl Registry {
                 continue;
             }
             self.waiting.push_front(sighting);
-            let is_exhausted = self.closable.as_ref().is_none_or(Vec::is_empty);
-            if is_exhausted || self.promised >= self.waiting.len() {
+            let is_exhausted = self.room.closable.as_ref().is_none_or(Vec::is_empty);
+            if is_exhausted || self.room.promised >= self.waiting.len() {
                 break;
             }
         }
@@ -31,19 +42,19 @@ impl Registry {
     /// Whether one more file can be opened in this look. `false`: when one that is done with could be closed for it, it
     /// can be opened at the next look, because until then a reader may have the other one open.
     pub(super) fn make_room(&mut self, now: Clock, changes: &mut Vec<Change>) -> bool {
-        let open = match self.closing_before {
+        let open = match self.room.closing_before {
             // What is closed in this look may be open for a moment more.
-            Some(closing) => self.known_open() + closing + self.promised,
+            Some(closing) => self.known_open() + closing + self.room.promised,
             None => {
                 let open = self.open_files();
-                self.closing_before = Some(self.closing.len());
+                self.room.closing_before = Some(self.closing.len());
                 open
             }
         };
         if open < self.site.capacity {
             return true;
         }
-        let closable = match &mut self.closable {
+        let closable = match &mut self.room.closable {
             Some(closable) => closable,
             closable => {
                 let done = self.followed.iter().filter_map(|(place, followed)| {
@@ -63,7 +74,7 @@ impl Registry {
                 && followed.file.end().is_ok_and(|end| followed.file.lowest() >= end)
             {
                 self.close(place, now, changes);
-                self.promised += 1;
+                self.room.promised += 1;
                 return false;
             }
         }

@@ -47,7 +47,7 @@ impl Registry {
         for absent in self.absent.iter().filter(is_wanted) {
             let known = &absent.remembered.known;
             let identity = known.identity.place();
-            let Some(source) = self.source_of(known).filter(|_| !seen.contains(&identity)) else { continue };
+            let Some(source) = self.site.source_of(known).filter(|_| !seen.contains(&identity)) else { continue };
             let path = PathBuf::from(&*known.seen_at);
             let Ok(metadata) = std::fs::metadata(&path) else { continue };
             if metadata.is_file() && (metadata.dev(), metadata.ino()) == identity && seen.insert(identity) {
@@ -66,8 +66,7 @@ impl Registry {
     }
 
     pub(super) fn family_of(&self, sighting: &Sighting) -> u64 {
-        let elsewhere = self.site.rotates_elsewhere.get(sighting.source) == Some(&true);
-        let folder = sighting.path.parent().filter(|_| !elsewhere);
+        let folder = sighting.path.parent().filter(|_| !self.site.is_rotated_elsewhere(sighting.source));
         relatives::family(sighting.source, folder, &sighting.family.base)
     }
 }
