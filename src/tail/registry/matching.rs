@@ -56,7 +56,13 @@ impl Registry {
         let mut asks_again = false;
         // As far as it goes it is like a file that is at hand: a copy of that, which is being made.
         let mut is_growing = false;
+        let len = inspected.map_or(content.size, |inspected| inspected.backing.unpacked);
+        // Of some the spool has more than a compressed form that was made too early.
+        let is_saved = |known: &Known| self.spooled.iter().any(|spooled| spooled.name == known.origin.name);
         for relative in self.relatives(content, sighting, now) {
+            if relative.at == Whereabouts::Missing && len < relative.of.known.size && is_saved(&relative.of.known) {
+                continue;
+            }
             // A plain file beside a rotated one is not made of it: that one was renamed. Beside a compressed one it may be
             // what that was made of.
             let is_plain = relative.of.known.packing == Packing::Plain;

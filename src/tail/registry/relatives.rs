@@ -144,11 +144,6 @@ impl Registry {
         }
         for absent in kin().filter_map(absent) {
             let of = &absent.remembered;
-            // The spool has more of it than a compressed form that was made too early.
-            let is_saved = self.spooled.iter().any(|spooled| spooled.name == of.known.origin.name);
-            if is_saved && content.backing.unpacked.max(content.size) < of.known.size {
-                continue;
-            }
             if self.is_family(&of.known, Path::new(""), sighting) && begins.may_be(&of.known.head) {
                 let is_recent = now.uptime.saturating_sub(absent.since) < RECENT;
                 relatives.push(Relative { of: of.clone(), at: Whereabouts::Missing, source: None, is_recent });
