@@ -95,8 +95,7 @@ impl Store {
     /// Makes the folder (0700) when it is missing, takes its lock, and reads what it holds. Damage is alarmed and
     /// survived; `Err` only when the agent must not run.
     pub fn open(folder: &Path) -> Result<Store, OpenError> {
-        let result = DirBuilder::new().recursive(true).mode(0o700).create(folder);
-        result.map_err(|source| OpenError::Make { path: folder.to_owned(), source })?;
+        make_folder(folder).map_err(|source| OpenError::Make { path: folder.to_owned(), source })?;
         let lock = take_lock(folder)?;
         let Loaded { memory, generation, is_damaged } = load(folder)?;
         let inner = Inner { memory, generation, log: None, unsynced: Vec::new(), is_failing: false };
@@ -195,6 +194,18 @@ impl Inner {
         self.unsynced.clear();
         Ok(())
     }
+}
+
+/// Makes a folder (0700) and what is missing above it, so that a power cut does not take it away: a folder's name is on
+/// the disk when the folder above is synced.
+pub fn make_folder(folder: &Path) -> io::Result<()> {
+    let missing: Vec<&Path> = folder.ancestors().take_while(|path| !path.exists()).collect();
+    DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+    for above in missing.into_iter().filter_map(Path::parent) {
+        // One that may not be read was made by somebody else, who has to care.
+        let _ = File::open(above).and_then(|above| above.sync_all());
+    }
+    Ok(())
 }
 
 /// Reads a state folder without taking its lock, for `status`. `None` when there is no usable state.

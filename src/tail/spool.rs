@@ -3,12 +3,15 @@
 //!
 //! While the agent runs, it reads the deleted file itself; the spool is read after a restart.
 
-use crate::model::{FileName, Packing};
+use crate::{
+    model::{FileName, Packing},
+    state::make_folder,
+};
 use std::{
     collections::HashMap,
-    fs::{self, DirBuilder, File, OpenOptions},
+    fs::{self, File, OpenOptions},
     io::{self, Write as _},
-    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
+    os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -104,7 +107,7 @@ impl Spool {
 
     fn copy(&mut self, saving: &Saving, end: u64, at: &mut u64) -> io::Result<()> {
         if !self.files.contains_key(&saving.name) {
-            DirBuilder::new().recursive(true).mode(0o700).create(&self.folder)?;
+            make_folder(&self.folder)?;
             let path = self.folder.join(file_name(saving.name, saving.from, saving.packing));
             // What is left of an earlier attempt is not claimed by anyone.
             OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&path)?;

@@ -354,6 +354,9 @@ impl Pending {
     /// Whether nothing more is coming.
     fn is_over(&self, now: Clock) -> bool {
         let is_deleted = || self.content.backing.file.metadata().is_ok_and(|metadata| metadata.nlink() == 0);
-        now.uptime.saturating_sub(self.still_since) >= STILL || is_deleted()
+        // It can have been still for long when it was met. Where the clocks differ, it is taken for whole too early, and
+        // its lines can come twice.
+        let was_still = now.wall.0.saturating_sub(self.content.changed) >= STILL.as_nanos() as i64;
+        now.uptime.saturating_sub(self.still_since) >= STILL || was_still || is_deleted()
     }
 }
