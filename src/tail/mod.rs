@@ -45,7 +45,10 @@
 //! # Where data can be sent twice, under another name
 //!
 //! - A copy that was made by a program that gives it a name that no rotation gives.
-//! - A copy that lacks bytes that were delivered, when the agent was stopped between copy and truncation, after 30 s.
+//! - A copy that lacks bytes that were delivered, when the agent was stopped between copy and truncation, once the copy
+//!   has been still for 30 s.
+//! - A file that a power cut has left shorter than what was delivered of it, or with other bytes there, and a source of
+//!   which that is true beside its compressed form.
 //! - A content whose state is lost, where the file system keeps no birth times.
 //! - A content that was found in no file for seven days, or after 1,024 others, and comes back.
 //! - An unterminated last line of a rotated file that does grow later is two records, and may after a crash at that
