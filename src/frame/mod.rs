@@ -10,6 +10,7 @@
 //!
 //! Known limits: the fields of a long line are looked for in its first [`HEAD`] bytes only.
 
+pub mod container;
 #[cfg(test)]
 mod tests;
 
