@@ -7,7 +7,7 @@
 
 use super::{super::Settings, MAX_SKIP, join::Source, time};
 use crate::{frame::Stream, model::Stamp};
-use memchr::{memchr, memchr2};
+use memchr::memchr2;
 use std::ops::Range;
 
 /// A longer line is not one of Docker's: 16 KiB of text are at most 96 KiB when all of it is escaped.
@@ -45,7 +45,7 @@ pub(super) fn tail(bytes: &[u8]) -> Option<Tail> {
     // How many escapes there are, and where the last begins and ends.
     let (mut escapes, mut last) = (0_usize, 0..0);
     loop {
-        at += memchr2(b'"', b'\\', &bytes[at..])?;
+        at += special(&bytes[at..])?;
         if bytes[at] == b'"' {
             break;
         }
@@ -63,15 +63,37 @@ pub(super) fn tail(bytes: &[u8]) -> Option<Tail> {
     Some(Tail { text, is_escaped: escapes > usize::from(is_final), is_final, quote: at })
 }
 
+/// The index of the first quote or backslash. In JSON within JSON they are so near to each other that the search for
+/// one is over before `memchr2` has begun.
+#[inline]
+fn special(bytes: &[u8]) -> Option<usize> {
+    const NEAR: usize = 32;
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    // The lowest byte that is zero has its highest bit set, and none below it has.
+    let zeros = |word: u64| word.wrapping_sub(ONES) & !word & (ONES << 7);
+    let (mut at, mut rest) = (0, bytes);
+    while let (true, Some((word, after))) = (at < NEAR, rest.split_first_chunk()) {
+        let word = u64::from_le_bytes(*word);
+        let found = zeros(word ^ (ONES * b'"' as u64)) | zeros(word ^ (ONES * b'\\' as u64));
+        if found != 0 {
+            return Some(at + found.trailing_zeros() as usize / 8);
+        }
+        (at, rest) = (at + 8, after);
+    }
+    Some(at + memchr2(b'"', b'\\', rest)?)
+}
+
 /// What `line` says, `None` when it is not one of Docker's.
 pub(super) fn parse(line: &[u8]) -> Option<Entry> {
     parse_as_written(line).or_else(|| parse_slow(line))
 }
 
+/// What moby begins a line with.
+const START: &[u8] = b"{\"log\":\"";
+
 /// As moby writes it without attributes.
 #[inline]
-fn parse_as_written(line: &[u8]) -> Option<Entry> {
-    const START: &[u8] = b"{\"log\":\"";
+pub(super) fn parse_as_written(line: &[u8]) -> Option<Entry> {
     const TIME: &[u8] = b"\",\"time\":\"";
     let text = line.strip_prefix(START)?;
     let tail = tail(text)?;
@@ -93,7 +115,7 @@ fn parse_as_written(line: &[u8]) -> Option<Entry> {
 
 /// With its keys in any order, other keys and white space. Of two equal keys the last counts, as in Go.
 #[cold]
-fn parse_slow(line: &[u8]) -> Option<Entry> {
+pub(super) fn parse_slow(line: &[u8]) -> Option<Entry> {
     let mut cursor = Cursor { bytes: line, at: 0 };
     let (mut log, mut stream, mut time) = (None, None, 0..0);
     cursor.take(b'{')?;
@@ -185,23 +207,23 @@ pub(super) fn skip(settings: &Settings, bytes: &[u8], closed: [bool; 2]) -> usiz
             Some(end) if line[end] == b'\n' && end < MAX_SKIP => end,
             _ => break,
         };
-        match parse_as_written(&line[..end]) {
-            Some(entry) if entry.is_final && closed[entry.stream as usize] => {
-                if !is_foreign(settings, &line[entry.text]) {
-                    break;
-                }
-                at += end + 1;
-            }
+        let line = &line[..end];
+        // Before all of the text is looked at.
+        if !line.strip_prefix(START).is_some_and(|text| is_foreign(settings, text)) {
+            break;
+        }
+        match parse_as_written(line) {
+            Some(entry) if entry.is_final && closed[entry.stream as usize] => at += end + 1,
             _ => break,
         }
     }
     at
 }
 
-/// Whether `text` is not ours for sure; still escaped.
+/// Whether a text that begins with `text` is not ours for sure; still escaped, and perhaps with what follows it.
 fn is_foreign(settings: &Settings, text: &[u8]) -> bool {
     match text.first() {
-        Some(b'\\') => false,
+        Some(b'\\') => text.starts_with(b"\\n\""),
         // An escape further on may make a prefix of what does not look like one.
         Some(first) => settings.prefixes.iter().all(|prefix| prefix[0] != *first),
         None => true,
@@ -237,7 +259,7 @@ impl<'b> Text<'b> {
             Some(b't') => short('\t'),
             Some(b'u') => self.unescape_code(),
             Some(other) => short(char::from(*other)),
-            None => (char::REPLACEMENT_CHARACTER, 1),
+            None => short(char::REPLACEMENT_CHARACTER),
         };
         self.rest = self.rest.get(len..).unwrap_or_default();
         character
@@ -267,12 +289,20 @@ impl Source for Text<'_> {
         let room = out.len() + room;
         while out.len() < room && !self.rest.is_empty() {
             let near = &self.rest[..self.rest.len().min(room - out.len())];
-            let plain = memchr(b'\\', near).unwrap_or(near.len());
+            let plain = special(near).unwrap_or(near.len());
             out.extend_from_slice(&near[..plain]);
             self.rest = &self.rest[plain..];
-            if plain < near.len() {
-                let character = self.unescape();
-                out.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
+            match self.rest {
+                // Most of them.
+                [b'\\', byte @ (b'"' | b'\\'), rest @ ..] if plain < near.len() => {
+                    out.push(*byte);
+                    self.rest = rest;
+                }
+                _ if plain < near.len() => {
+                    let character = self.unescape();
+                    out.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
+                }
+                _ => {}
             }
         }
     }

@@ -135,8 +135,11 @@ impl Join {
                 State::Closed | State::Foreign => return false,
                 State::Undecided if source.left() == 0 => return false,
                 State::Undecided => {
-                    // Bit by bit, so that what is decided does not depend on how much of the line is there.
-                    source.fill(&mut self.text, 1);
+                    // Nothing is decided for good before the shortest prefix and a byte after it are there. Later bit
+                    // by bit: what is taken in of a record before that is known is less than a part.
+                    let shortest = settings.prefixes.last().map_or(0, Vec::len);
+                    let room = (shortest + 1).saturating_sub(self.text.len()).max(1);
+                    source.fill(&mut self.text, room);
                     self.decide(settings.verdict(&self.text, false));
                 }
                 State::Ours => {
@@ -235,6 +238,11 @@ impl Join {
     /// Something that was written could not be read: a piece of it may be missing.
     pub(super) fn tear(&mut self) {
         self.is_torn |= self.is_wanted();
+    }
+
+    #[cfg(test)]
+    pub(super) fn capacity(&self) -> usize {
+        self.text.capacity()
     }
 
     /// As it goes on in the next file.

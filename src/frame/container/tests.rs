@@ -1,5 +1,6 @@
-//! Golden files with each runtime's exact bytes, and cases; `props` has the properties.
+//! Golden files with each runtime's exact bytes; `cases` has the rules and `props` the properties.
 
+mod cases;
 mod props;
 
 use super::*;
@@ -160,30 +161,24 @@ fn audit() -> Settings {
     Settings::new(b"audit:".to_vec(), 256 * 1024)
 }
 
-/// The bodies as text, of a file that nothing follows.
-fn bodies(settings: &Settings, text: &[u8]) -> Vec<String> {
-    whole(settings, text, After::Nothing)
-        .iter()
-        .map(|out| match out {
-            Out::Record(seen) => String::from_utf8_lossy(&seen.body).into_owned(),
-            Out::Gap { start, end } => format!("gap {start}..{end}"),
-        })
-        .collect()
-}
-
 #[test]
 fn golden_files() {
-    fn check(log: &[u8], expect: &str) {
+    fn check(settings: &Settings, log: &[u8], expect: &str) {
         for step in [usize::MAX / 2, 4099, 7] {
             let step = if log.len() > 100_000 { step.max(4099) } else { step };
-            let (out, _) = run(&mut Container::default(), &audit(), log, 0, After::Nothing, |_| step);
+            let (out, _) = run(&mut Container::default(), settings, log, 0, After::Nothing, |_| step);
             let found: String = out.iter().map(|out| format!("{out}\n")).collect();
             assert_eq!(found, expect, "\n{found}");
         }
     }
-    check(include_bytes!("golden/docker.log"), include_str!("golden/docker.expect"));
-    check(include_bytes!("golden/containerd.log"), include_str!("golden/containerd.expect"));
-    check(include_bytes!("golden/crio.log"), include_str!("golden/crio.expect"));
-    check(include_bytes!("golden/torn.log"), include_str!("golden/torn.expect"));
-    check(include_bytes!("golden/long.log"), include_str!("golden/long.expect"));
+    check(&audit(), include_bytes!("golden/docker.log"), include_str!("golden/docker.expect"));
+    check(&audit(), include_bytes!("golden/containerd.log"), include_str!("golden/containerd.expect"));
+    check(&audit(), include_bytes!("golden/crio.log"), include_str!("golden/crio.expect"));
+    check(&audit(), include_bytes!("golden/torn.log"), include_str!("golden/torn.expect"));
+    check(&audit(), include_bytes!("golden/long.log"), include_str!("golden/long.expect"));
+    check(&audit(), b"", "");
+    // Lines of one byte and none among them.
+    let all = Settings::new(Vec::new(), 256 * 1024);
+    check(&all, include_bytes!("golden/crio.log"), include_str!("golden/crio-all.expect"));
+    check(&all, include_bytes!("golden/torn.log"), include_str!("golden/torn-all.expect"));
 }
