@@ -129,7 +129,9 @@ pub(super) fn parse_slow(line: &[u8]) -> Option<Entry> {
                 (b"stream", Some(())) => stream = Some(cursor.string()?.0),
                 (b"time", Some(())) => time = cursor.string()?.0,
                 (b"log" | b"stream", None) => return None,
-                (_, Some(())) => drop(cursor.string()?),
+                (_, Some(())) => {
+                    cursor.string()?;
+                }
                 (_, None) => cursor.skip_value()?,
             }
             match cursor.peek()? {

@@ -4,6 +4,7 @@ mod cases;
 mod props;
 
 use super::*;
+use crate::frame::MAX_STEP;
 use crate::model::{Nanos, Part, Stamp, leaf};
 
 /// What came out.

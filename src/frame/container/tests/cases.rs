@@ -66,6 +66,8 @@ fn docker_lines_are_read_whatever_their_order() {
     // The end of the file is the end of what is open.
     check(r#"{"log":"audit: {}","stream":"stdout"}"#, &["{}"]);
     check(r#"{"log":"audit: \\n","stream":"stdout"}"#, &["\\n"]);
+    check(r#"{"log":"audit: a\nb","stream":"stdout"}"#, &["a\nb"]);
+    check(r#"{"log":"audit: \ude00\ude00\n","stream":"stdout"}"#, &["\u{fffd}\u{fffd}"]);
     check(
         r#"{"log":"audit: \"\\\/\b\f\n\r\t\u00e9\ud83d\ude00!\n","stream":"stdout"}"#,
         &["\"\\/\u{8}\u{c}\n\r\té\u{1F600}!"],
