@@ -204,12 +204,8 @@ impl Container {
     fn step<'b>(&mut self, settings: &Settings, input: Input<'b>) -> Step<'b> {
         match self.open {
             Open::Line => match input.bytes.first() {
-                None if input.after == After::More => Step::More,
-                None => {
-                    // Of a malformed line that was passed over, the end of the file may be all that was missing.
-                    self.raw = Lines::default();
-                    if input.after == After::Nothing { self.flush(settings, input) } else { Step::More }
-                }
+                None if input.after == After::Nothing => self.flush(settings, input),
+                None => Step::More,
                 Some(_) if !matches!(self.raw.open, RawOpen::Line) => self.malformed(settings, input),
                 Some(0) => self.gap(settings, input),
                 Some(b'{') => match self.skip(settings, input, docker::skip) {

@@ -198,6 +198,50 @@ fn a_gap_ends_what_is_open_and_hides_nothing() {
     );
 }
 
+/// There are no bytes that stand for it, so it stays open; and what is passed over unread must not have been held.
+#[test]
+fn a_carry_survives_a_gap_at_the_start() {
+    let mut container = Container::default();
+    let old = cri("stdout", "P", "audit: a") + &cri("stderr", "P", "no");
+    run(&mut container, &audit(), old.as_bytes(), 0, After::Successor, |_| usize::MAX / 2);
+    let mut container = Container::begin_with(container.carry());
+    assert_eq!(container.next(&audit(), &[0; 1000], 0), Step::Passed { end: 999 });
+    assert_eq!((container.is_in_gap(), container.held(), container.rewind(999)), (true, 0, 0));
+    // As if the rest of the hole had been skipped.
+    let text = format!("\0{}{}", cri("stderr", "F", "audit: b"), cri("stdout", "F", "c"));
+    assert_eq!(container.next(&audit(), text.as_bytes(), 4999), Step::Gap { start: 0, end: 5000 });
+    let (mut out, mut at) = (Vec::new(), 5000);
+    loop {
+        match container.next(&audit(), &text.as_bytes()[at - 4999..], at as u64) {
+            Step::More => break,
+            step => at = keep(&mut out, step) as usize,
+        }
+    }
+    let found: Vec<_> =
+        out.iter().filter_map(Out::record).map(|seen| (seen.body.as_slice(), seen.is_malformed)).collect();
+    assert_eq!(found, [(&b"b"[..], false), (b"ac", true)]);
+}
+
+#[test]
+fn a_huge_line_at_the_end_is_one_line() {
+    let huge = "x".repeat(1 << 20);
+    // Of neither form, and not ours: the join before it leaves all the same.
+    assert_eq!(bodies(&audit(), &(cri("stdout", "P", "audit: a") + &huge)), ["a"]);
+    // Also when nobody has asked for what comes first.
+    let text = cri("stdout", "F", &format!("audit: {huge}"));
+    let text = text.trim_end().as_bytes();
+    let (mut container, mut out, mut at) = (Container::default(), Vec::new(), 0);
+    loop {
+        match container.last(&audit(), &text[at..], at as u64) {
+            Step::More => break,
+            step => at = keep(&mut out, step) as usize,
+        }
+    }
+    let last = out.last().and_then(Out::record).unwrap();
+    assert_eq!((last.end, last.is_unterminated), (text.len() as u64, true));
+    assert_eq!(last.part.unwrap().whole, Some(leaf(huge.as_bytes())));
+}
+
 #[test]
 fn rewind_is_the_first_piece_of_what_is_open_also_when_it_is_not_ours() {
     let lines =
@@ -276,6 +320,10 @@ fn a_line_that_is_not_utf8_leaves_in_two_when_it_would_grow() {
     let expect: [(u64, &[u8], _); 3] =
         [(size - 3, b"0123456789ab", Some((14, true))), (size - 2, b"c\xff", None), (size, b"0123", Some((4, true)))];
     assert_eq!(found, expect);
+    let mut offsets: Vec<u64> = out.iter().filter_map(Out::record).map(|seen| seen.offset).collect();
+    offsets.sort_unstable();
+    offsets.dedup();
+    assert_eq!(offsets.len(), 3, "an offset is an identity");
 }
 
 #[test]
