@@ -10,10 +10,10 @@
 //! bytes are a prefix, or when there is none; it is delivered as it is in the file.
 //!
 //! **Offsets.** A record's `offset` is that of the line of its first piece. Where pieces of two streams mix, offsets do
-//! therefore not rise from record to record; ends do. A part of a line over the limit begins where the part
-//! before it was seen to be full. While joins are open that may become records, the offset stays [`BEHIND`] bytes per join behind what
-//! has been taken in: a join that nothing more comes for needs an end of its own, since an end is what tells whether a
-//! record is settled.
+//! therefore not rise from record to record; ends do. A part of a line over the limit begins where the part before it
+//! was seen to be full. While joins are open that may become records, the offset stays [`BEHIND`] bytes per join behind
+//! what has been taken in: a join that nothing more comes for needs an end of its own, since an end is what tells
+//! whether a record is settled.
 //!
 //! **Resuming.** Everything is a function of the bytes from [`Container::rewind`] on: framed from there by a new value,
 //! the records that end after `at` are the same, with the same offsets and ends. Those that end at or before `at` may
