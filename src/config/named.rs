@@ -64,31 +64,33 @@ impl<'c> Section<'c> {
         Some(named)
     }
 
-    /// Reads `type`. `false` when it is of a later version, and the rest with it. After any other error the section
-    /// is read on as the only type there is.
+    /// Reads `type`. `None` when it is of a later version, and the rest with it. After any other error the section
+    /// is read on as of the first type that there is.
     pub(super) fn kind(
         &mut self,
         named: &Named<'_>,
         entry: &Entry,
         types: &[&'static str],
         later: &[&'static str],
-    ) -> bool {
+    ) -> Option<&'static str> {
+        let first = types.first().copied();
         let Some(item) = self.text("type", &types.join(", ")) else {
             match named.misspelt(entry) {
                 _ if self.has("type") => {}
                 Some(meant) => self.missing_but("type", &types.join(", "), meant),
                 None => self.missing("type", &types.join(", ")),
             }
-            return true;
+            return first;
         };
         if later.contains(&item.value.as_str()) {
             self.not_yet_because(&item.at, "type", &format!("found {}", show_text(&item.value)));
-            return false;
+            return None;
         }
-        if !types.contains(&item.value.as_str()) {
+        let kind = types.iter().copied().find(|kind| *kind == item.value);
+        if kind.is_none() {
             let message = format!("found {}", show_text(&item.value));
             self.wrong_name(&item.at, "type", message, &item.value, types.iter().copied());
         }
-        true
+        kind.or(first)
     }
 }

@@ -26,9 +26,7 @@ pub(super) fn outputs(root: &mut Section<'_>, sources: &[String], labels: &[Stri
 fn output(named: &Named<'_>, entry: &Entry, sources: &[String], labels: &[String]) -> Option<Output> {
     named.check_name(entry);
     let mut section = named.table(entry)?;
-    if !section.kind(named, entry, &["loki"], &["elasticsearch", "splunk_hec", "datadog"]) {
-        return None;
-    }
+    section.kind(named, entry, &["loki"], &["elasticsearch", "splunk_hec", "datadog"])?;
     let url = url::destination(&mut section);
     let tenant = tenant(&mut section, labels);
     let auth = auth::auth(&mut section);

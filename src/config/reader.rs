@@ -218,6 +218,16 @@ impl<'c> Section<'c> {
         chosen
     }
 
+    /// One text, or a list of texts. In the environment, where text has no quotes, only `["…"]` is a list.
+    pub(super) fn text_or_texts(&mut self, key: &'static str, allowed: &str) -> Option<Vec<Item<String>>> {
+        let is_list = match self.node(key)?.value {
+            Value::List(_) => true,
+            Value::Raw(text) => text.starts_with("[\"") || text.starts_with("['"),
+            _ => false,
+        };
+        if is_list { Some(self.texts(key, allowed)?.value) } else { Some(vec![self.text(key, allowed)?]) }
+    }
+
     /// A list of text.
     pub(super) fn texts(&mut self, key: &'static str, allowed: &str) -> Option<Item<Vec<Item<String>>>> {
         let mut node = self.node(key)?;

@@ -7,7 +7,8 @@ use super::{
 };
 use crate::{
     discover::Pattern,
-    pipeline::{Source, StartAt},
+    frame::MAX_PREFIX,
+    pipeline::{Source, SourceKind, StartAt},
 };
 
 /// The sources, and all names, also of those that are wrong: what refers to them is not wrong too.
@@ -30,9 +31,8 @@ pub(super) fn sources(root: &mut Section<'_>) -> Sources {
 fn source(named: &Named<'_>, entry: &Entry) -> Option<Source> {
     named.check_name(entry);
     let mut section = named.table(entry)?;
-    if !section.kind(named, entry, &["file"], &["container", "http", "poll", "journald"]) {
-        return None;
-    }
+    let kind = section.kind(named, entry, &["file", "container"], &["http", "poll", "journald"])?;
+    let kind = if kind == "container" { SourceKind::Container } else { SourceKind::File };
     let include = globs(&mut section, "include");
     match &include {
         None if !section.has("include") => {
@@ -43,26 +43,38 @@ fn source(named: &Named<'_>, entry: &Entry) -> Option<Source> {
     let exclude = globs(&mut section, "exclude").unwrap_or_default();
     let start = section.choice("start_at", &[("beginning", StartAt::Beginning), ("end", StartAt::End)]);
     let max_line = section.size("max_line", 1 << 20, 1 << 10..=64 << 20);
-    let prefix = section.text("prefix", "text");
-    if let Some(prefix) = prefix.as_ref().filter(|prefix| prefix.value.contains('\n')) {
-        section.wrong(
-            &prefix.at,
-            "prefix",
-            "contains a line break, so no line begins with it",
-            "text within one line",
-        );
-    }
-    let rotated_dir = section.line("rotated_dir", "a folder: absolute, or relative to that of each file");
+    let prefixes = prefixes(&mut section);
+    // A runtime keeps its rotated files beside the one that it writes.
+    let rotated_dir = match kind {
+        SourceKind::File => section.line("rotated_dir", "a folder: absolute, or relative to that of each file"),
+        SourceKind::Container => None,
+    };
     section.finish();
     Some(Source {
         name: entry.name.clone(),
+        kind,
         include: include?,
         rotated_dir: rotated_dir.map(|item| item.value.into()),
         exclude,
         start_at: start.unwrap_or(StartAt::Beginning),
         max_line: usize::try_from(max_line).unwrap_or(usize::MAX),
-        prefix: prefix.map(|prefix| prefix.value.into_bytes()).unwrap_or_default(),
+        prefixes,
     })
+}
+
+/// One text, or a list of texts.
+fn prefixes(section: &mut Section<'_>) -> Vec<Vec<u8>> {
+    let Some(list) = section.text_or_texts("prefix", "text, or a list of texts") else { return Vec::new() };
+    for prefix in &list {
+        if prefix.value.contains('\n') {
+            let message = "contains a line break, so no line begins with it";
+            section.wrong(&prefix.at, "prefix", message, "text within one line");
+        } else if prefix.value.len() > MAX_PREFIX {
+            let message = format!("has {} bytes", prefix.value.len());
+            section.wrong(&prefix.at, "prefix", message, &format!("at most {MAX_PREFIX} bytes"));
+        }
+    }
+    list.into_iter().map(|prefix| prefix.value.into_bytes()).filter(|prefix| !prefix.is_empty()).collect()
 }
 
 fn globs(section: &mut Section<'_>, key: &'static str) -> Option<Vec<String>> {

@@ -86,7 +86,7 @@ fn the_defaults_are_those_of_the_contract() {
 
     let source = &settings.sources[0];
     assert_eq!((source.name.as_str(), source.max_line, source.start_at), ("app", 1 << 20, StartAt::Beginning));
-    assert!(source.exclude.is_empty() && source.prefix.is_empty());
+    assert!(source.exclude.is_empty() && source.prefixes.is_empty());
 
     let labels: Vec<_> = settings.labels.iter().map(|l| (l.name.as_str(), &l.from, l.default.as_deref())).collect();
     assert!(matches!(&labels[..], [
@@ -130,7 +130,7 @@ fn the_environment_alone_suffices() {
     let source = &settings.sources[0];
     assert_eq!(source.include, ["/a/{b,c}/*.log", "/d"]);
     assert_eq!(source.exclude, ["/a/x,y"]);
-    assert_eq!((source.max_line, source.prefix.as_slice()), (2048, &b"[audit]"[..]));
+    assert_eq!((source.max_line, &source.prefixes[..]), (2048, &[b"[audit]".to_vec()][..]));
     assert_eq!(settings.guard.max_streams.get(), 7);
     assert!(!settings.agent.notify);
     assert_eq!((settings.agent.log_level, settings.agent.log_format), (tracing::Level::DEBUG, LogFormat::Json));

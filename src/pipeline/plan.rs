@@ -98,7 +98,7 @@ pub(super) fn plans(settings: &mut Settings, labelling: Labelling) -> Vec<Plan> 
         let frames = sources.iter().map(|source| {
             let is_taken = output.sources.contains(&source.name);
             let limit = source.max_line.min(kind.line_limit());
-            is_taken.then(|| frame::Settings::new(source.prefix.clone(), limit))
+            is_taken.then(|| frame::Settings::with_prefixes(source.prefixes.clone(), limit))
         });
         Plan {
             index,

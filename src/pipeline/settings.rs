@@ -52,11 +52,13 @@ pub enum LogFormat {
     Json,
 }
 
-/// One `[sources.NAME]` of type `file`.
+/// One `[sources.NAME]`.
 #[derive(Debug)]
 pub struct Source {
     /// NAME
     pub name: String,
+    /// `type`
+    pub kind: SourceKind,
     /// Absolute glob patterns (`*`, `?`, `[…]`, `{a,b}`, `**`). Never empty.
     pub include: Vec<String>,
     /// Where rotated files go, when not beside the file: absolute, or relative to each file's folder.
@@ -67,8 +69,17 @@ pub struct Source {
     pub start_at: StartAt,
     /// Longer lines travel in parts; 1 KiB to 64 MiB.
     pub max_line: usize,
-    /// Only lines that begin with these bytes are shipped, without them and one space after them. Empty: all.
-    pub prefix: Vec<u8>,
+    /// Only lines that begin with one of these are shipped, without it and one space after it. Empty: all.
+    pub prefixes: Vec<Vec<u8>>,
+}
+
+/// The type of a source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SourceKind {
+    /// `type = "file"`: a line of the file is a line.
+    File,
+    /// `type = "container"`: a line of the file is a piece of a container's line, as Docker or CRI writes it.
+    Container,
 }
 
 /// `start_at`

@@ -1,4 +1,5 @@
 use super::*;
+use crate::pipeline::SourceKind;
 use std::{fs, path::Path, sync::mpsc};
 
 /// The follow thread's part of one run over `folder/*.log` with `start_at = "end"`: one scan, and the points at which
@@ -11,7 +12,8 @@ fn begin_points(folder: &Path) -> Vec<Point> {
         exclude: vec![],
         start_at: StartAt::End,
         max_line: 1 << 20,
-        prefix: vec![],
+        kind: SourceKind::File,
+        prefixes: vec![],
     };
     let (lane, events) = mpsc::channel();
     let targets = vec![Target { name: "loki".into(), takes: vec![true], lane }];
