@@ -1,6 +1,9 @@
 //! A lane's place in one file.
 
-use super::{plan::Plan, succession::{Rank, Turn}};
+use super::{
+    plan::Plan,
+    succession::{Rank, Turn},
+};
 use crate::{
     frame::{Framer, Settings},
     model::{Chain, Mark, Nanos, Point},
