@@ -262,7 +262,7 @@ impl Lane {
             }
             Event::Listed => {
                 self.is_listed = true;
-                self.wake_waiting(None);
+                self.wake_containers();
             }
             Event::Answered(answered) => {
                 let now = self.now();

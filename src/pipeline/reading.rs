@@ -75,7 +75,7 @@ impl Lane {
             Life::Adrift => return End::Dry,
             Life::Replaced => {
                 self.is_over(file);
-                self.wake_waiting(Some(file.file.family));
+                self.wake_waiting(file.file.family);
                 return End::Dry;
             }
         }
@@ -219,7 +219,9 @@ impl Lane {
             let (at, rewind) = (file.place.at, framer.rewind(file.place.at));
             let step = match framer.next(&file.frame, rest, at) {
                 Step::More if newer.1 && !is_full_read => framer.last_line(&file.frame, rest, at),
-                Step::More if !newer.0 && ends_here(file, rest) => framer.last(&file.frame, rest, at),
+                Step::More if !newer.0 && self.is_known(file) && ends_here(file, rest) => {
+                    framer.last(&file.frame, rest, at)
+                }
                 step => step,
             };
             let end = match step {

@@ -88,7 +88,7 @@ impl Lane {
             if keys.is_empty() {
                 self.families.remove(&family);
             }
-            self.wake_waiting(Some(family));
+            self.wake_waiting(family);
         }
     }
 
@@ -169,15 +169,30 @@ impl Lane {
             Some(next) if next.turn != Turn::Waiting => Turn::Handed(next.file.key),
             _ => Turn::Complete,
         };
-        self.wake_waiting(Some(file.file.family));
+        self.wake_waiting(file.file.family);
     }
 
-    /// Files of this family, or of all, that waited look again.
-    pub(super) fn wake_waiting(&mut self, family: Option<u64>) {
-        let of_family = family.map(|family| self.families.get(&family).cloned().unwrap_or_default());
-        for key in of_family.unwrap_or_else(|| self.families.values().flatten().copied().collect()) {
-            let Some(file) = self.files.get_mut(&key) else { continue };
+    /// Whether all files of its container that there are have been opened. Until then a file without a newer one may
+    /// have one.
+    pub(super) fn is_known(&self, file: &LaneFile) -> bool {
+        !file.frame.is_container() || self.is_listed()
+    }
+
+    /// Files of this family that waited look again.
+    pub(super) fn wake_waiting(&mut self, family: u64) {
+        for key in self.families.get(&family).into_iter().flatten() {
+            let Some(file) = self.files.get_mut(key) else { continue };
             if file.turn == Turn::Waiting && !std::mem::replace(&mut file.is_queued, true) {
+                self.ready.push(&file.file);
+            }
+        }
+    }
+
+    /// All files have been opened: those of containers look again.
+    pub(super) fn wake_containers(&mut self) {
+        for key in self.families.values().flatten() {
+            let Some(file) = self.files.get_mut(key) else { continue };
+            if !std::mem::replace(&mut file.is_queued, true) {
                 self.ready.push(&file.file);
             }
         }
