@@ -34,6 +34,12 @@ impl Lane {
         if self.waits_for_unpacking(&file) {
             self.ready.push(&file.file);
             self.files.insert(key, file);
+            // The other one is behind this one in the queue of their family.
+            let other = self.buffer.as_ref().and_then(Buffer::unpacks).unwrap_or(key);
+            if let Some(file) = self.files.get(&other) {
+                self.ready.remove(&file.file);
+                self.turn(other, now);
+            }
             return;
         }
         file.is_queued = false;
