@@ -11,7 +11,7 @@
 #[cfg(test)]
 mod tests;
 
-use crate::model::Point;
+use crate::model::{Nanos, Point};
 use std::collections::{BTreeMap, HashMap};
 
 /// A file as this process numbers it.
@@ -28,15 +28,15 @@ pub struct Ledger {
 /// One file. `safe() <= scanned.at`; the keys of `unsettled` lie between them.
 #[derive(Debug)]
 struct Progress {
-    /// First offset in a batch → the point just before it.
-    unsettled: BTreeMap<u64, Point>,
+    /// First offset in a batch → the point just before it, and the time of the record there.
+    unsettled: BTreeMap<u64, (Point, Nanos)>,
     /// Everything before it is in a batch or was passed over.
     scanned: Point,
 }
 
 impl Progress {
     fn safe(&self) -> &Point {
-        self.unsettled.first_key_value().map_or(&self.scanned, |(_, point)| point)
+        self.unsettled.first_key_value().map_or(&self.scanned, |(_, (point, _))| point)
     }
 
     fn pending(&self) -> u64 {
@@ -51,14 +51,14 @@ impl Ledger {
         self.files.insert(file, Progress { unsettled: BTreeMap::new(), scanned: point });
     }
 
-    /// A batch takes its first record of `file`; `point` is the place just before that record, and is also what
-    /// identifies the entry when it settles. Points of one file come in rising order.
-    pub fn open(&mut self, file: FileKey, point: Point) {
+    /// A batch takes its first record of `file`, which has this `time`; `point` is the place just before that record,
+    /// and is also what identifies the entry when it settles. Points of one file come in rising order.
+    pub fn open(&mut self, file: FileKey, point: Point, time: Nanos) {
         if let Some(progress) = self.files.get_mut(&file) {
             debug_assert!(progress.unsettled.last_key_value().is_none_or(|(last, _)| *last < point.at));
             self.pending -= progress.pending();
             progress.scanned = point;
-            progress.unsettled.insert(point.at, point);
+            progress.unsettled.insert(point.at, (point, time));
             self.pending += progress.pending();
         }
     }
@@ -90,6 +90,11 @@ impl Ledger {
     /// Whether all that was scanned of the file is settled.
     pub fn is_settled(&self, file: FileKey) -> bool {
         self.files.get(&file).is_none_or(|progress| progress.unsettled.is_empty())
+    }
+
+    /// The time of the record at the safe position; `None` when all that was scanned of the file is settled.
+    pub fn oldest(&self, file: FileKey) -> Option<Nanos> {
+        self.files.get(&file)?.unsettled.first_key_value().map(|(_, (_, time))| *time)
     }
 
     /// Bytes between safe and scanned position, over all files.

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     config::{self, chain},
-    pipeline::{self, Ended, Left, Options, Outcome, Progress, Report, RunError},
+    pipeline::{self, Ended, Left, Moment, Options, Outcome, Progress, Report, RunError},
 };
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -34,8 +34,8 @@ pub(super) fn run(args: &RunArgs) -> Result<(), Failure> {
     }
     let options = Options { once: args.once, timeout: args.timeout };
     let mut bar = (args.once && std::io::stderr().is_terminal()).then(Bar::new);
-    let result = pipeline::run(settings, options, |progress| {
-        if let Some(bar) = &mut bar {
+    let result = pipeline::run(settings, options, |moment| {
+        if let (Moment::Tick(progress), Some(bar)) = (moment, &mut bar) {
             bar.show(progress);
         }
     });

@@ -29,6 +29,8 @@ pub(super) struct LaneFile {
     pub is_failing: bool,
     /// Bytes at the end that are not a complete line.
     pub tail: u64,
+    /// Since when the byte at this offset, which was not read yet, is the next to be acknowledged.
+    pub waits: Option<(u64, Nanos)>,
 }
 
 /// Where the lane is in the file. All of it is a function of the bytes before `at`.
@@ -80,6 +82,7 @@ impl LaneFile {
             is_over: false,
             is_failing: false,
             tail: 0,
+            waits: None,
         }
     }
 

@@ -2,6 +2,7 @@
 
 use super::{
     alarm,
+    gauges::{FileNumbers, FollowGauges},
     helpers::Helpers,
     lane::Event,
     plan::wall_clock,
@@ -75,6 +76,7 @@ pub(super) struct FollowSettings<'s> {
     /// Between two complete scans.
     pub interval: Duration,
     pub notify: bool,
+    pub gauges: Arc<FollowGauges>,
 }
 
 /// Why files cannot be followed.
@@ -93,6 +95,8 @@ pub(super) struct Follow {
     sources: Vec<String>,
     registry: Registry,
     helpers: Helpers,
+    gauges: Arc<FollowGauges>,
+    numbers: FileNumbers,
     /// Contents that were deleted and are not saved, as was said.
     at_risk: HashSet<FileName>,
     is_listed: bool,
@@ -162,7 +166,9 @@ impl Follow {
             start_at: sources.iter().map(|source| source.start_at).collect(),
             sources: names,
             registry,
-            helpers: Helpers::start(spool, events)?,
+            helpers: Helpers::start(spool, events, Arc::clone(&settings.gauges))?,
+            gauges: Arc::clone(&settings.gauges),
+            numbers: FileNumbers::default(),
             at_risk: HashSet::new(),
             is_listed: false,
             targets,
@@ -180,9 +186,12 @@ impl Follow {
     /// Scans, and waits for the next reason to look, until it is stopped. Returns the paths that it could not use.
     pub(super) fn run(mut self, events: &Receiver<FollowEvent>) -> Vec<PathBuf> {
         loop {
+            self.gauges.pulse.promise(self.started.elapsed());
             let pause = self.scan();
+            self.gauges.pulse.promise(self.started.elapsed() + pause);
             if !self.wait(events, Instant::now() + pause) {
                 self.stop(events);
+                self.gauges.pulse.end();
                 return self.said.into_iter().collect();
             }
         }
@@ -203,6 +212,7 @@ impl Follow {
 
     /// One complete scan. Returns the pause until the next.
     fn scan(&mut self) -> Duration {
+        let begin = Instant::now();
         let before = clock_gettime(ClockId::ThreadCPUTime);
         self.overflow.store(false, Ordering::Release);
         let found = scan(&self.searches);
@@ -214,6 +224,7 @@ impl Follow {
         for (path, error) in problems.iter().filter(|(path, _)| !self.said.contains(*path)) {
             alarm::unusable_path(path, error);
         }
+        self.show(begin, problems.keys());
         self.said = problems.into_keys().collect();
         let mut is_watching = false;
         if let Some(hints) = &mut self.hints {
@@ -281,6 +292,21 @@ impl Follow {
         }
     }
 
+    /// `begin`: of the scan; `unusable`: paths that it could not use.
+    fn show<'p>(&mut self, begin: Instant, unusable: impl ExactSizeIterator<Item = &'p PathBuf> + Clone) {
+        let figures = self.registry.figures();
+        self.numbers.open = figures.open;
+        self.numbers.waiting = figures.waiting;
+        self.numbers.deleted_bytes = figures.deleted_bytes;
+        self.numbers.scans += 1;
+        self.numbers.scan_nanos = u64::try_from(begin.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        // Before the numbers: who sees that the scan is complete sees what it could not read.
+        if unusable.len() != self.said.len() || !unusable.clone().all(|path| self.said.contains(path)) {
+            self.gauges.say_unreadable(unusable.map(|path| path.display().to_string()).collect());
+        }
+        self.gauges.publish(&self.numbers);
+    }
+
     fn is_wanted(&self, path: &Path) -> bool {
         self.searches.iter().any(|search| search.is_match(path))
     }
@@ -295,7 +321,10 @@ impl Follow {
                 Change::Updated(known) => self.store.append([Entry::File(known)]),
                 Change::Opened { file, is_remembered } => self.opened(&file, is_remembered),
                 Change::Closed { key } => self.tell_all(|| Event::Closed(key)),
-                Change::Destroyed { known, unread } => alarm::destroyed(&known, unread),
+                Change::Destroyed { known, unread } => {
+                    self.numbers.destroyed_bytes += unread.unwrap_or(0);
+                    alarm::destroyed(&known, unread);
+                }
                 Change::Forgotten(name) => self.store.append([Entry::Gone(name)]),
                 Change::Unreadable { path, error } => problems.push((path, error)),
                 Change::Inspect(inspection) => self.helpers.inspect(inspection),

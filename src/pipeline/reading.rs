@@ -36,6 +36,7 @@ impl Lane {
             return;
         }
         file.is_queued = false;
+        self.shown.is_stale = true;
         // Let go or not: there may be something to hold it for again.
         file.file.set_settled(self.plan.index, self.committed.get(&key).copied().unwrap_or(0));
         // Taken out, so that the lane can change while bytes of it are worked on.
@@ -239,7 +240,7 @@ impl Lane {
             let mark = if rewind == place.at { Mark::of(before) } else { place.line_mark };
             let point = Point { rewind, at: place.at, seq: place.seq, chain: place.chain, time: place.time, mark };
             batch.firsts.push((key, place.at));
-            self.ledger.open(key, point);
+            self.ledger.open(key, point, time);
         }
         place.seq += 1;
         place.chain = place.chain.next(&leaf);

@@ -13,9 +13,12 @@
 
 mod age;
 mod displaced;
+mod figures;
 mod matching;
 mod meet;
 mod relatives;
+
+pub use figures::Figures;
 
 use super::{
     backing::{self, Backing},
