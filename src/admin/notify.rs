@@ -1,0 +1,148 @@
+//! Telling the service manager: `sd_notify`, which is one datagram to the socket that it names.
+
+use crate::pipeline::Live;
+use std::{
+    ffi::OsString,
+    fmt::Write as _,
+    io,
+    os::{
+        linux::net::SocketAddrExt as _,
+        unix::{
+            ffi::OsStrExt as _,
+            net::{SocketAddr, UnixDatagram},
+        },
+    },
+    path::Path,
+    time::{Duration, Instant},
+};
+
+/// The status is told this often at most.
+const STATUS: Duration = Duration::from_secs(10);
+/// The most characters of it.
+const MAX_STATUS: usize = 300;
+
+/// Tells the service manager how the agent is. One that was not asked to does not exist.
+#[derive(Debug)]
+pub struct Notifier {
+    socket: UnixDatagram,
+    address: SocketAddr,
+    /// How often it wants to hear that the agent is alive, halved.
+    watchdog: Option<Duration>,
+    is_ready: bool,
+    alive_at: Option<Instant>,
+    status: String,
+    status_at: Option<Instant>,
+    /// It was said that nobody listens.
+    is_failing: bool,
+}
+
+impl Notifier {
+    /// As `$NOTIFY_SOCKET`, `$WATCHDOG_USEC` and `$WATCHDOG_PID` say.
+    pub fn from_env() -> Option<Notifier> {
+        Notifier::new(|name| std::env::var_os(name), std::process::id())
+    }
+
+    fn new(variable: impl Fn(&str) -> Option<OsString>, pid: u32) -> Option<Notifier> {
+        let name = variable("NOTIFY_SOCKET").filter(|name| !name.is_empty())?;
+        let opened = address(name.as_bytes()).and_then(|address| {
+            let socket = UnixDatagram::unbound()?;
+            // A service manager that does not listen must not hold up the agent.
+            socket.set_nonblocking(true)?;
+            Ok((socket, address))
+        });
+        let (socket, address) = opened
+            .map_err(|error| tracing::warn!(%error, "NOTIFY_SOCKET cannot be used; nobody is notified"))
+            .ok()?;
+        let number = |name: &str| variable(name)?.to_str()?.parse::<u64>().ok();
+        let is_ours = variable("WATCHDOG_PID").is_none() || number("WATCHDOG_PID") == Some(u64::from(pid));
+        let watchdog = number("WATCHDOG_USEC").filter(|usec| is_ours && *usec > 0);
+        Some(Notifier {
+            socket,
+            address,
+            watchdog: watchdog.map(|usec| Duration::from_micros(usec / 2)),
+            is_ready: false,
+            alive_at: None,
+            status: String::new(),
+            status_at: None,
+            is_failing: false,
+        })
+    }
+
+    /// Tells what there is to tell at `now`.
+    pub fn tick(&mut self, live: &Live, now: Instant) {
+        let is_due = |last: Option<Instant>, period| last.is_none_or(|last| now.duration_since(last) >= period);
+        let mut message = String::new();
+        if !self.is_ready && live.is_scanned() {
+            self.is_ready = true;
+            message.push_str("READY=1\n");
+        }
+        if self.watchdog.is_some_and(|period| is_due(self.alive_at, period)) && live.stuck().is_none() {
+            self.alive_at = Some(now);
+            message.push_str("WATCHDOG=1\n");
+        }
+        if is_due(self.status_at, STATUS) || message.starts_with("READY") {
+            self.status_at = Some(now);
+            let status = if self.is_ready { status(live) } else { "the first scan is not complete".to_owned() };
+            if status != self.status {
+                let _ = writeln!(message, "STATUS={status}");
+                self.status = status;
+            }
+        }
+        self.send(&message);
+    }
+
+    /// The agent is about to end.
+    pub fn stopping(&mut self) {
+        self.send("STOPPING=1\nSTATUS=stopping: what is under way is finished\n");
+    }
+
+    fn send(&mut self, message: &str) {
+        if message.is_empty() {
+            return;
+        }
+        match self.socket.send_to_addr(message.as_bytes(), &self.address) {
+            Ok(_) => self.is_failing = false,
+            Err(error) if !std::mem::replace(&mut self.is_failing, true) => {
+                tracing::warn!(%error, "the service manager cannot be notified");
+            }
+            Err(_) => {}
+        }
+    }
+}
+
+fn address(name: &[u8]) -> io::Result<SocketAddr> {
+    match name {
+        [b'@', name @ ..] => SocketAddr::from_abstract_name(name),
+        [b'/', ..] => SocketAddr::from_pathname(Path::new(std::ffi::OsStr::from_bytes(name))),
+        _ => Err(io::Error::new(io::ErrorKind::Unsupported, "neither a path nor an abstract name")),
+    }
+}
+
+/// One line for people.
+fn status(live: &Live) -> String {
+    let outputs = live.outputs();
+    let sum = |of: fn(&crate::pipeline::OutputNumbers) -> u64| -> u64 {
+        outputs.iter().map(|output| of(&output.numbers)).sum()
+    };
+    let mut text = format!(
+        "{} records acknowledged, {} pending, {} bytes behind",
+        sum(|numbers| numbers.acknowledged),
+        sum(|numbers| numbers.pending),
+        sum(|numbers| numbers.behind_bytes)
+    );
+    for output in &outputs {
+        if let Some(why) = &output.why {
+            let _ = write!(text, "; {} waits: {why}", output.name);
+        }
+    }
+    let unreadable = live.unreadable().len();
+    if unreadable > 0 {
+        let _ = write!(text, "; {unreadable} paths cannot be read");
+    }
+    one_line(&text)
+}
+
+/// Every line of a message is an assignment: what a destination says must not be one.
+fn one_line(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MAX_STATUS).collect()
+}
