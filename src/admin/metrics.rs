@@ -48,8 +48,11 @@ const GAUGES: &[Of<OutputNumbers>] = &[
     ("behind", Some(Unit::Bytes), "Bytes of open files that are not acknowledged.", |n| n.behind_bytes),
 ];
 
+/// A mark, and where its number is.
+type Mark = (&'static str, fn(&OutputNumbers) -> u64);
+
 /// By output and mark.
-const MARKS: &[(&str, fn(&OutputNumbers) -> u64)] = &[
+const MARKS: &[Mark] = &[
     ("malformed", |n| n.malformed),
     ("invalid_utf8", |n| n.invalid_utf8),
     ("empty", |n| n.empty),

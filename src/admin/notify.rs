@@ -29,6 +29,7 @@ pub struct Notifier {
     /// How often it wants to hear that the agent is alive, halved.
     watchdog: Option<Duration>,
     is_ready: bool,
+    is_stopping: bool,
     alive_at: Option<Instant>,
     status: String,
     status_at: Option<Instant>,
@@ -61,6 +62,7 @@ impl Notifier {
             address,
             watchdog: watchdog.map(|usec| Duration::from_micros(usec / 2)),
             is_ready: false,
+            is_stopping: false,
             alive_at: None,
             status: String::new(),
             status_at: None,
@@ -72,7 +74,7 @@ impl Notifier {
     pub fn tick(&mut self, live: &Live, now: Instant) {
         let is_due = |last: Option<Instant>, period| last.is_none_or(|last| now.duration_since(last) >= period);
         let mut message = String::new();
-        if !self.is_ready && live.is_scanned() {
+        if !self.is_ready && !self.is_stopping && live.is_scanned() {
             self.is_ready = true;
             message.push_str("READY=1\n");
         }
@@ -80,7 +82,7 @@ impl Notifier {
             self.alive_at = Some(now);
             message.push_str("WATCHDOG=1\n");
         }
-        if is_due(self.status_at, STATUS) || message.starts_with("READY") {
+        if !self.is_stopping && (is_due(self.status_at, STATUS) || message.starts_with("READY")) {
             self.status_at = Some(now);
             let status = if self.is_ready { status(live) } else { "the first scan is not complete".to_owned() };
             if status != self.status {
@@ -93,6 +95,7 @@ impl Notifier {
 
     /// The agent is about to end.
     pub fn stopping(&mut self) {
+        self.is_stopping = true;
         self.send("STOPPING=1\nSTATUS=stopping: what is under way is finished\n");
     }
 
@@ -145,4 +148,98 @@ fn status(live: &Live) -> String {
 /// Every line of a message is an assignment: what a destination says must not be one.
 fn one_line(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MAX_STATUS).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashMap;
+
+    struct Manager {
+        socket: UnixDatagram,
+        _folder: tempfile::TempDir,
+        live: Live,
+        notifier: Option<Notifier>,
+    }
+
+    const PID: u32 = 42;
+
+    impl Manager {
+        fn new(is_abstract: bool, more: &[(&str, &str)]) -> Manager {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("notify").to_str().unwrap().to_owned();
+            let name = if is_abstract { format!("@auditship{path}") } else { path };
+            let socket = UnixDatagram::bind_addr(&address(name.as_bytes()).unwrap()).unwrap();
+            socket.set_nonblocking(true).unwrap();
+            let mut variables: HashMap<&str, &str> = more.iter().copied().collect();
+            variables.insert("NOTIFY_SOCKET", &name);
+            let notifier = Notifier::new(|name| variables.get(name).map(OsString::from), PID);
+            let ago = Duration::from_secs(1000);
+            let live = Live::of_nothing(&folder.path().join("state"), ago);
+            live.promise(ago);
+            Manager { socket, _folder: folder, live, notifier }
+        }
+
+        /// What is told at `now`.
+        fn told(&mut self, now: Instant) -> Vec<String> {
+            self.notifier.as_mut().unwrap().tick(&self.live, now);
+            self.heard()
+        }
+
+        fn heard(&self) -> Vec<String> {
+            let mut bytes = [0; 4096];
+            let mut lines = Vec::new();
+            while let Ok(n) = self.socket.recv(&mut bytes) {
+                lines.extend(std::str::from_utf8(&bytes[..n]).unwrap().lines().map(str::to_owned));
+            }
+            lines
+        }
+    }
+
+    #[test]
+    fn ready_comes_once_and_after_the_first_scan() {
+        for is_abstract in [false, true] {
+            let mut manager = Manager::new(is_abstract, &[]);
+            let now = Instant::now();
+            assert_eq!(manager.told(now), ["STATUS=the first scan is not complete"]);
+            manager.live.scanned();
+            let status = "STATUS=0 records acknowledged, 0 pending, 0 bytes behind";
+            assert_eq!(manager.told(now), ["READY=1", status]);
+            assert!(manager.told(now + STATUS * 2).is_empty());
+            manager.live.say_why("no\nMAINPID=1");
+            assert!(manager.told(now + STATUS * 3 - Duration::from_secs(1)).is_empty());
+            assert_eq!(manager.told(now + STATUS * 3), [format!("{status}; loki waits: no MAINPID=1")]);
+            manager.notifier.as_mut().unwrap().stopping();
+            assert_eq!(manager.heard()[0], "STOPPING=1");
+        }
+    }
+
+    #[test]
+    fn the_watchdog_hears_of_the_agent_while_it_lives() {
+        let check = |more: &[(&str, &str)], expect: [bool; 4]| {
+            let mut manager = Manager::new(false, more);
+            let now = Instant::now();
+            let mut heard = |after: u64| {
+                let told = manager.told(now + Duration::from_secs(after));
+                let is_alive = told.contains(&"WATCHDOG=1".to_owned());
+                manager.live.promise(Duration::from_secs(if after == 9 { 0 } else { 1000 }));
+                is_alive
+            };
+            assert_eq!([heard(0), heard(4), heard(9), heard(20)], expect, "{more:?}");
+        };
+        check(&[("WATCHDOG_USEC", "10000000")], [true, false, true, false]);
+        check(&[("WATCHDOG_USEC", "10000000"), ("WATCHDOG_PID", "42")], [true, false, true, false]);
+        check(&[("WATCHDOG_USEC", "10000000"), ("WATCHDOG_PID", "43")], [false; 4]);
+        check(&[("WATCHDOG_USEC", "0")], [false; 4]);
+        check(&[], [false; 4]);
+    }
+
+    #[test]
+    fn without_a_socket_nothing_is_told() {
+        let of = |name: &str| Notifier::new(|v| (v == "NOTIFY_SOCKET").then(|| OsString::from(name)), PID).is_some();
+        assert!(Notifier::new(|_| None, PID).is_none());
+        assert_eq!(["", "vsock:2:1", "relative", "@name", "/nowhere"].map(of), [false, false, false, true, true]);
+        let mut nobody = Notifier::new(|v| (v == "NOTIFY_SOCKET").then(|| "/nowhere/x".into()), PID).unwrap();
+        nobody.stopping();
+    }
 }

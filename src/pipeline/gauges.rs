@@ -391,6 +391,51 @@ impl Live {
 mod tests {
     use super::*;
 
+    impl Live {
+        /// Of an agent with one output, which started so long ago and has done nothing.
+        pub(crate) fn of_nothing(folder: &std::path::Path, ago: Duration) -> Live {
+            let budget = Budget { max_label_values: 7, max_streams: 9 };
+            Live {
+                started: Instant::now().checked_sub(ago).unwrap(),
+                store: Arc::new(Store::open(folder).unwrap()),
+                admission: Arc::new(Mutex::new(Admission::new(vec![], budget))),
+                budget,
+                spool_max_bytes: 5,
+                lanes: vec![Arc::new(LaneGauges::new("loki"))],
+                follow: Arc::default(),
+            }
+        }
+
+        pub(crate) fn promise(&self, until: Duration) {
+            self.lanes[0].pulse.promise(until);
+            self.follow.pulse.promise(until);
+        }
+
+        pub(crate) fn scanned(&self) {
+            self.follow.publish(&FileNumbers { scans: 1, ..FileNumbers::default() });
+        }
+
+        pub(crate) fn say_why(&self, why: &str) {
+            self.lanes[0].say_why(Some(why));
+        }
+    }
+
+    #[test]
+    fn the_thread_that_is_stuck_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let ago = Duration::from_secs(1000);
+        let live = Live::of_nothing(folder.path(), ago);
+        live.promise(ago);
+        assert_eq!(live.stuck(), None);
+        live.follow.pulse.promise(Duration::from_secs(900));
+        assert_eq!(live.stuck().as_deref(), Some("the follow thread is stuck: it is 100 s late"));
+        live.lanes[0].pulse.promise(Duration::from_secs(800));
+        assert_eq!(live.stuck().as_deref(), Some("the lane of output loki is stuck: it is 200 s late"));
+        live.promise(Duration::from_secs(1000 + 60));
+        live.lanes[0].pulse.end();
+        assert_eq!(live.stuck(), None);
+    }
+
     #[test]
     fn numbers_that_belong_together_are_read_together() {
         let shown = Arc::new(Together::<8>::default());
