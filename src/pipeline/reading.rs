@@ -36,13 +36,15 @@ impl Lane {
             return;
         }
         file.is_queued = false;
-        self.shown.is_stale = true;
         // Let go or not: there may be something to hold it for again.
         file.file.set_settled(self.plan.index, self.committed.get(&key).copied().unwrap_or(0));
         // Taken out, so that the lane can change while bytes of it are worked on.
         let mut buffer = std::mem::take(&mut self.buffer);
         let changes = file.file.changes();
-        match self.burst(&mut file, &mut buffer, now) {
+        let end = self.burst(&mut file, &mut buffer, now);
+        // What failed changes nothing: it must not be what wakes the lane to try it again.
+        self.shown.is_stale |= end != End::Failed;
+        match end {
             End::Dry => file.looked = Some(changes),
             End::Failed => file.looked = None,
             End::More => {
