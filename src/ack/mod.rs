@@ -12,7 +12,7 @@
 mod tests;
 
 use crate::model::{Nanos, Point};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
 /// A file as this process numbers it.
 pub type FileKey = u32;
@@ -25,18 +25,19 @@ pub struct Ledger {
     pending: u64,
 }
 
-/// One file. `safe() <= scanned.at`; the keys of `unsettled` lie between them.
+/// One file. `safe() <= scanned.at`; the places of `unsettled` lie between them.
 #[derive(Debug)]
 struct Progress {
-    /// First offset in a batch → the point just before it, and the time of the record there.
-    unsettled: BTreeMap<u64, (Point, Nanos)>,
+    /// Of each batch with records of the file: the point just before the first of them, and the time of that record;
+    /// rising. Most files have few, and there can be very many files.
+    unsettled: Vec<(Point, Nanos)>,
     /// Everything before it is in a batch or was passed over.
     scanned: Point,
 }
 
 impl Progress {
     fn safe(&self) -> &Point {
-        self.unsettled.first_key_value().map_or(&self.scanned, |(_, (point, _))| point)
+        self.unsettled.first().map_or(&self.scanned, |(point, _)| point)
     }
 
     fn pending(&self) -> u64 {
@@ -48,17 +49,17 @@ impl Ledger {
     /// Begins a file at `point`, or moves it there when it is known already.
     pub fn begin(&mut self, file: FileKey, point: Point) {
         self.forget(file);
-        self.files.insert(file, Progress { unsettled: BTreeMap::new(), scanned: point });
+        self.files.insert(file, Progress { unsettled: Vec::new(), scanned: point });
     }
 
     /// A batch takes its first record of `file`, which has this `time`; `point` is the place just before that record,
     /// and is also what identifies the entry when it settles. Points of one file come in rising order.
     pub fn open(&mut self, file: FileKey, point: Point, time: Nanos) {
         if let Some(progress) = self.files.get_mut(&file) {
-            debug_assert!(progress.unsettled.last_key_value().is_none_or(|(last, _)| *last < point.at));
+            debug_assert!(progress.unsettled.last().is_none_or(|(last, _)| last.at < point.at));
             self.pending -= progress.pending();
             progress.scanned = point;
-            progress.unsettled.insert(point.at, (point, time));
+            progress.unsettled.push((point, time));
             self.pending += progress.pending();
         }
     }
@@ -77,7 +78,12 @@ impl Ledger {
     pub fn settle(&mut self, file: FileKey, first: u64) {
         if let Some(progress) = self.files.get_mut(&file) {
             self.pending -= progress.pending();
-            progress.unsettled.remove(&first);
+            if let Ok(nth) = progress.unsettled.binary_search_by_key(&first, |(point, _)| point.at) {
+                progress.unsettled.remove(nth);
+            }
+            if progress.unsettled.is_empty() {
+                progress.unsettled = Vec::new();
+            }
             self.pending += progress.pending();
         }
     }
@@ -94,7 +100,7 @@ impl Ledger {
 
     /// The time of the record at the safe position; `None` when all that was scanned of the file is settled.
     pub fn oldest(&self, file: FileKey) -> Option<Nanos> {
-        self.files.get(&file)?.unsettled.first_key_value().map(|(_, (_, time))| *time)
+        self.files.get(&file)?.unsettled.first().map(|(_, time)| *time)
     }
 
     /// Bytes between safe and scanned position, over all files.

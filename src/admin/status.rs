@@ -5,9 +5,9 @@ use crate::{
     discover::{self, PatternError, Search},
     model::{Known, Nanos, Packing, Point, Sighting},
     parse::{Wanted, parse},
-    pipeline::{Live, Settings},
+    pipeline::{Live, Output, Settings, Source},
     state::Memory,
-    tail::begins_like,
+    tail::{begins_like, identity_of},
 };
 use serde::{Deserialize, Serialize};
 use std::{
@@ -106,25 +106,35 @@ pub struct FileStatus {
 pub struct Look {
     state_dir: String,
     searches: Vec<Search>,
-    /// Name, and by source whether it is taken.
-    outputs: Vec<(String, Vec<bool>)>,
+    sources: Vec<String>,
+    outputs: Vec<Taker>,
     wanted: Wanted,
+}
+
+/// An output.
+#[derive(Debug)]
+struct Taker {
+    name: String,
+    /// Names of sources.
+    sources: Vec<String>,
+}
+
+impl Taker {
+    fn takes(&self, source: &str) -> bool {
+        self.sources.iter().any(|taken| taken == source)
+    }
 }
 
 impl Look {
     /// For the agent with these settings.
     pub fn new(settings: &Settings) -> Result<Look, PatternError> {
-        let sources = &settings.sources;
-        let search = |source: &crate::pipeline::Source| {
-            Search::new(&source.include, &source.exclude, source.rotated_dir.as_deref())
-        };
-        let takes = |output: &crate::pipeline::Output| {
-            sources.iter().map(|source| output.sources.contains(&source.name)).collect()
-        };
+        let search = |source: &Source| Search::new(&source.include, &source.exclude, source.rotated_dir.as_deref());
+        let taker = |output: &Output| Taker { name: output.name.clone(), sources: output.sources.clone() };
         Ok(Look {
             state_dir: settings.agent.state_dir.display().to_string(),
-            searches: sources.iter().map(search).collect::<Result<_, _>>()?,
-            outputs: settings.outputs.iter().map(|output| (output.name.clone(), takes(output))).collect(),
+            searches: settings.sources.iter().map(search).collect::<Result<_, _>>()?,
+            sources: settings.sources.iter().map(|source| source.name.clone()).collect(),
+            outputs: settings.outputs.iter().map(taker).collect(),
             wanted: Wanted::new(&settings.timestamp, &[]),
         })
     }
@@ -132,9 +142,9 @@ impl Look {
     /// The status as of `memory` and the files now. Reads the disk.
     pub fn status(&self, memory: &Memory) -> Status {
         let files = discover::scan(&self.searches).files;
-        let of_output = |(name, takes): &(String, Vec<bool>)| {
-            let files = files.iter().filter(|file| takes.get(file.source) == Some(&true));
-            of_output(name, memory, files, &self.wanted)
+        let of_output = |output: &Taker| {
+            let takes = |file: &&Sighting| self.sources.get(file.source).is_some_and(|source| output.takes(source));
+            of_output(output, memory, files.iter().filter(takes), &self.wanted)
         };
         let outputs = self.outputs.iter().map(of_output).collect();
         Status { state_dir: self.state_dir.clone(), agent: None, outputs }
@@ -166,22 +176,21 @@ impl Look {
 }
 
 fn of_output<'a>(
-    output: &str,
+    output: &Taker,
     memory: &Memory,
     files: impl Iterator<Item = &'a Sighting>,
     wanted: &Wanted,
 ) -> OutputStatus {
-    // The newest content of each file.
-    let mut by_place: HashMap<(u64, u64), &Known> = HashMap::new();
-    let mut by_generation: Vec<_> = memory.files.values().filter(|known| !known.is_deleted).collect();
-    by_generation.sort_by_key(|known| known.generation);
-    by_place.extend(by_generation.into_iter().map(|known| (known.identity.place(), known)));
-    let cursors = memory.cursors.get(output);
+    let mut by_place: HashMap<(u64, u64), Vec<&Known>> = HashMap::new();
+    for known in memory.files.values().filter(|known| !known.is_deleted) {
+        by_place.entry(known.identity.place()).or_default().push(known);
+    }
+    let cursors = memory.cursors.get(&output.name);
     let point = |known: &Known| cursors.and_then(|cursors| cursors.get(&known.origin.name));
     let mut rows = Vec::new();
     let mut shown = HashSet::new();
     for file in files {
-        let known = by_place.get(&(file.device, file.inode)).copied();
+        let known = by_place.get(&(file.device, file.inode)).and_then(|all| newest(all, &file.path));
         shown.extend(known.map(|known| known.origin.name));
         match known {
             Some(known) => {
@@ -194,17 +203,18 @@ fn of_output<'a>(
         }
     }
     // Renamed out of sight, or deleted: the agent may still hold them.
-    for known in memory.files.values().filter(|known| !shown.contains(&known.origin.name)) {
-        let row = row(Path::new(&known.seen_at), Some(known.size), Some(known), point(known), wanted);
-        if cursors.is_some() && row.behind_bytes > 0 {
+    let is_taken = |known: &&Known| output.takes(&known.origin.source);
+    for known in memory.files.values().filter(is_taken).filter(|known| !shown.contains(&known.origin.name)) {
+        let row = row(Path::new(&*known.seen_at), Some(known.size), Some(known), point(known), wanted);
+        if row.behind_bytes > 0 && !known.is_lost {
             rows.push(row);
         }
     }
     rows.sort_by(|a, b| b.behind_bytes.cmp(&a.behind_bytes).then_with(|| a.path.cmp(&b.path)));
-    let health = memory.health.get(output);
+    let health = memory.health.get(&output.name);
     let stalled = health.and_then(|health| health.stalled.clone());
     OutputStatus {
-        output: output.to_owned(),
+        output: output.name.clone(),
         stalled_since: health.filter(|_| stalled.is_some()).map(|health| health.since.to_string()),
         stalled,
         behind_bytes: rows.iter().map(|row| row.behind_bytes).sum(),
@@ -230,6 +240,13 @@ fn row(path: &Path, size: Option<u64>, known: Option<&Known>, point: Option<&Poi
         records: point.map_or(0, |point| point.seq),
         oldest_unacknowledged_seconds: if behind_bytes > 0 { age() } else { None },
     }
+}
+
+/// The newest content of the file at `path`: of an inode that was used again the birth time tells.
+fn newest<'k>(all: &[&'k Known], path: &Path) -> Option<&'k Known> {
+    let birth = identity_of(path).and_then(|identity| identity.birth);
+    let is_its = |known: &&&Known| known.identity.birth.is_none() || birth.is_none() || known.identity.birth == birth;
+    all.iter().filter(is_its).max_by_key(|known| known.generation).copied()
 }
 
 /// The age of the line at `offset`, by its own time.

@@ -25,6 +25,8 @@ pub struct Hints {
     watcher: RecommendedWatcher,
     /// With device and inode: a watch ends with its folder, and a new one may have the same name.
     watched: BTreeMap<PathBuf, (u64, u64)>,
+    /// Watched folders from which notifications may never come.
+    silent: BTreeSet<PathBuf>,
     failed: BTreeMap<PathBuf, Instant>,
 }
 
@@ -44,7 +46,7 @@ impl Hints {
             },
             Err(_) => on_hint(Hint::Scan),
         })?;
-        Ok(Hints { watcher, watched: BTreeMap::new(), failed: BTreeMap::new() })
+        Ok(Hints { watcher, watched: BTreeMap::new(), silent: BTreeSet::new(), failed: BTreeMap::new() })
     }
 
     /// Watches exactly these folders. Returns the ones that newly cannot be watched, with the reason.
@@ -59,6 +61,7 @@ impl Hints {
             }
             stays
         });
+        self.silent.retain(|folder| self.watched.contains_key(folder));
         self.failed.retain(|folder, _| folders.contains(folder));
         for folder in folders {
             let is_due = |since: &Instant| now.duration_since(*since) >= RETRY;
@@ -69,6 +72,9 @@ impl Hints {
                 Ok(()) => {
                     self.watched.extend(identify(folder).map(|identity| (folder.clone(), identity)));
                     self.failed.remove(folder);
+                    if !tells_everything(folder) {
+                        self.silent.insert(folder.clone());
+                    }
                 }
                 Err(error) => {
                     if self.failed.insert(folder.clone(), now).is_none() {
@@ -80,10 +86,19 @@ impl Hints {
         problems
     }
 
-    /// Whether every folder of the last [`Hints::watch`] is watched.
+    /// Whether every folder of the last [`Hints::watch`] is watched, on a file system that tells of all changes.
     pub fn is_complete(&self) -> bool {
-        self.failed.is_empty()
+        self.failed.is_empty() && self.silent.is_empty()
     }
+}
+
+/// Whether all changes on its file system are made by this machine's kernel. Not so on network file systems, and on
+/// overlays a watch may be on another file than the one that is written to. The numbers are those of statfs(2).
+fn tells_everything(folder: &Path) -> bool {
+    // ext2 to ext4, XFS, Btrfs, tmpfs, ZFS, F2FS.
+    const LOCAL: [u64; 6] = [0xef53, 0x5846_5342, 0x9123_683e, 0x0102_1994, 0x2fc1_2fc1, 0xf2f5_2010];
+    // As it is in the kernel: 32 bits, whatever the sign.
+    rustix::fs::statfs(folder).is_ok_and(|stat| LOCAL.contains(&(stat.f_type as u64 & 0xffff_ffff)))
 }
 
 fn identify(folder: &Path) -> Option<(u64, u64)> {

@@ -11,7 +11,7 @@ mod tests;
 pub use glob::{Pattern, PatternError};
 pub use hints::{Hint, Hints};
 
-use crate::model::{Family, Sighting};
+use crate::model::{Family, Nanos, Packing, Sighting, bases, packing_of};
 use std::{
     collections::{BTreeMap, BTreeSet, HashSet},
     fs, io,
@@ -71,8 +71,29 @@ pub fn scan(searches: &[Search]) -> Scan {
             walk.start(pattern);
         }
         walk.siblings();
+        let of_source = scan.files.partition_point(|file| file.source < source);
+        find_bases(&mut scan.files[of_source..]);
     }
     scan
+}
+
+/// A program may number the files that it writes to, and a pattern name them all: such a file was rotated only where the
+/// file is that it was rotated from.
+fn find_bases(files: &mut [Sighting]) {
+    let is_doubtful = |file: &Sighting| !file.family.is_rotated && !bases(&file.family.base).is_empty();
+    let doubtful: Vec<usize> = (0..files.len()).filter(|nth| is_doubtful(&files[*nth])).collect();
+    if doubtful.is_empty() {
+        return;
+    }
+    let paths: HashSet<&Path> = files.iter().map(|file| file.path.as_path()).collect();
+    let family = |nth: usize| {
+        let file = &files[nth];
+        Family::rotated(&file.family.base, |base| paths.contains(&*file.path.with_file_name(base)))
+    };
+    let rotated: Vec<(usize, Family)> = doubtful.into_iter().filter_map(|nth| Some((nth, family(nth)?))).collect();
+    for (nth, family) in rotated {
+        files[nth].family = family;
+    }
 }
 
 /// The walk of one source.
@@ -194,7 +215,10 @@ impl Walk<'_> {
         if metadata.is_file() && self.taken.insert((metadata.dev(), metadata.ino())) {
             let name = path.file_name().unwrap_or_default().to_string_lossy();
             let folder = path.parent().unwrap_or(&path);
-            let family = family.or_else(|| self.family(folder, &name)).unwrap_or_else(|| Family::itself(&name));
+            // Of one that a pattern names itself, a compressed form was made of another.
+            let is_packed = packing_of(&name) != Packing::Plain;
+            let family = family.or_else(|| if is_packed { self.family(folder, &name) } else { None });
+            let family = family.unwrap_or_else(|| Family::itself(&name));
             self.scan.files.push(Sighting {
                 family,
                 source: self.source,
@@ -216,5 +240,5 @@ impl Walk<'_> {
 
 /// The time of the last change of content, nanoseconds since 1970.
 fn changed(metadata: &fs::Metadata) -> i64 {
-    metadata.mtime().saturating_mul(1_000_000_000).saturating_add(metadata.mtime_nsec())
+    Nanos::at(metadata.mtime(), metadata.mtime_nsec()).0
 }

@@ -35,7 +35,11 @@ pub fn packing_of(name: &str) -> Packing {
 pub fn bases(name: &str) -> Vec<String> {
     let (plain, packing) = unpacked(name);
     let mut found = Vec::new();
-    for word in [".old", ".bak", ".prev"] {
+    let is_marked = |name: &str| name.bytes().any(|byte| byte.is_ascii_digit()) || name.len() != plain.len();
+    if !is_marked(name) && !WORDS.iter().any(|word| name.ends_with(word)) {
+        return found;
+    }
+    for word in WORDS {
         found.extend(plain.strip_suffix(word).map(str::to_owned));
     }
     found.extend(stamps(plain).map(|at| plain[..at].to_owned()));
@@ -52,6 +56,8 @@ pub fn bases(name: &str) -> Vec<String> {
     found.sort_by_key(String::len);
     found
 }
+
+const WORDS: [&str; 3] = [".old", ".bak", ".prev"];
 
 fn unpacked(name: &str) -> (&str, Packing) {
     let extensions = [(".gz", Packing::Gzip), (".zst", Packing::Zstd), (".zstd", Packing::Zstd)];

@@ -1,7 +1,7 @@
 //! What a file is called at the destination, and how far an output has got in it.
 
 use super::{Chain, Nanos};
-use std::{fmt, str::FromStr};
+use std::{fmt, str::FromStr, sync::Arc};
 
 /// The name of a file's content at every destination: 16 hex digits, made and persisted before the first send and
 /// unchanged for the life of that content under any path. A truncation makes a new name.
@@ -34,17 +34,17 @@ impl FromStr for FileName {
     }
 }
 
-/// What is the same for all records of a file, frozen at first sight.
+/// What is the same for all records of a file, frozen at first sight. Many hold it, of many files: the texts are shared.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Origin {
     /// Its name at the destinations.
     pub name: FileName,
     /// The agent's host name.
-    pub host: String,
+    pub host: Arc<str>,
     /// The path under which it was first seen.
-    pub path: String,
+    pub path: Arc<str>,
     /// The configuration's name of the source that owns it.
-    pub source: String,
+    pub source: Arc<str>,
     /// The wall clock at first sight: the time of records that have none of their own.
     pub first_seen: Nanos,
 }

@@ -1,6 +1,7 @@
 //! What survives a restart about a file.
 
 use super::{Family, Mark, Nanos, Origin};
+use std::sync::Arc;
 
 /// What the file system says a file is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -39,10 +40,12 @@ pub struct Known {
     pub size: u64,
     /// Whether no path led to it any more: its inode may be another file's by now.
     pub is_deleted: bool,
+    /// Whether it was said that what some output has not got of it is lost.
+    pub is_lost: bool,
     /// When a scan last found it, to the day: what was not seen for long is forgotten.
     pub last_seen: Nanos,
     /// Where it was last found, links resolved; absolute.
-    pub seen_at: String,
+    pub seen_at: Arc<str>,
 }
 
 /// How a file keeps its content.

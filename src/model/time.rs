@@ -13,6 +13,11 @@ impl Nanos {
     /// Nanoseconds in a millisecond.
     pub const MILLI: i64 = 1_000_000;
 
+    /// Seconds since 1970, and the nanoseconds after them, as a file system keeps times.
+    pub fn at(seconds: i64, nanoseconds: i64) -> Nanos {
+        Nanos(seconds.saturating_mul(Self::SECOND).saturating_add(nanoseconds))
+    }
+
     /// Whole seconds since 1970, rounded down.
     pub fn seconds(self) -> i64 {
         self.0.div_euclid(Self::SECOND)

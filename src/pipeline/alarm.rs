@@ -91,7 +91,7 @@ pub(super) fn resumed(output: &str, after: Duration) {
 
 /// Content was destroyed, perhaps before it was read.
 pub(super) fn truncated(output: &str, file: &TailFile, unread: u64) {
-    let (path, name) = (&file.known.origin.path, file.name());
+    let (path, name) = (&*file.known.origin.path, file.name());
     if unread == 0 {
         tracing::info!(output, path, %name, "the file was truncated after all that was known of it had been read");
     } else {
@@ -105,7 +105,7 @@ pub(super) fn truncated(output: &str, file: &TailFile, unread: u64) {
 
 /// Content is in no file that can be found.
 pub(super) fn destroyed(known: &Known, unread: Option<u64>) {
-    let (path, name) = (&known.origin.path, known.origin.name);
+    let (path, name) = (&*known.origin.path, known.origin.name);
     match unread {
         Some(unread_bytes) => tracing::error!(
             path, %name, unread_bytes,
@@ -122,7 +122,7 @@ pub(super) fn destroyed(known: &Known, unread: Option<u64>) {
 
 /// NUL bytes where lines should be.
 pub(super) fn gap(output: &str, file: &TailFile, offset: u64, nul_bytes: u64) {
-    let path = &file.known.origin.path;
+    let path = &*file.known.origin.path;
     tracing::warn!(
         output,
         path,
@@ -150,6 +150,16 @@ pub(super) fn at_risk(name: FileName, at_risk_bytes: u64, error: &io::Error) {
     );
 }
 
+/// The spool begins behind the position.
+pub(super) fn saved_from_later(known: &Known, unsaved_bytes: u64) {
+    let (path, name) = (&*known.origin.path, known.origin.name);
+    tracing::error!(
+        path, %name, unsaved_bytes,
+        "the state on disk is older than what was saved of this deleted file: these bytes were delivered before, or are \
+         lost"
+    );
+}
+
 /// A program does not know that its file is deleted.
 pub(super) fn written_though_deleted(path: &Path) {
     tracing::warn!(
@@ -173,13 +183,13 @@ pub(super) fn short_of_descriptors(waiting: usize) {
 
 /// A file cannot be read.
 pub(super) fn unreadable(output: &str, file: &TailFile, error: &io::Error) {
-    let path = &file.known.origin.path;
+    let path = &*file.known.origin.path;
     tracing::error!(output, path, %error, "the file cannot be read; it is tried again");
 }
 
 /// It can again.
 pub(super) fn readable_again(output: &str, file: &TailFile) {
-    tracing::info!(output, path = file.known.origin.path, "the file can be read again");
+    tracing::info!(output, path = &*file.known.origin.path, "the file can be read again");
 }
 
 /// A path cannot be listed or opened.

@@ -37,17 +37,21 @@ impl Lane {
 
     /// Hands the safe positions that moved to the state, which syncs them within a second if nobody does before.
     pub(super) fn commit(&mut self) {
-        let mut entries = Vec::new();
-        for key in self.dirty.drain() {
-            let (Some(file), Some(safe)) = (self.files.get(&key), self.ledger.safe(key)) else { continue };
-            if self.committed.insert(key, safe.at) != Some(safe.at) {
-                file.file.set_committed(self.plan.index, *safe);
-                entries.push(Entry::Cursor { output: self.plan.name.clone(), file: file.file.name(), point: *safe });
-            }
-        }
+        let dirty: Vec<FileKey> = self.dirty.drain().collect();
+        let entries: Vec<Entry> = dirty.into_iter().filter_map(|key| self.cursor(key)).collect();
         self.store.append(entries);
         let keys: Vec<FileKey> = self.files.keys().copied().collect();
         keys.into_iter().for_each(|key| self.let_go_when_done(key));
+    }
+
+    /// The safe position of a file, when it is another than the last one.
+    pub(super) fn cursor(&mut self, key: FileKey) -> Option<Entry> {
+        let (file, safe) = (self.files.get(&key)?, self.ledger.safe(key)?);
+        if self.committed.insert(key, safe.at) == Some(safe.at) {
+            return None;
+        }
+        file.file.set_committed(self.plan.index, *safe);
+        Some(Entry::Cursor { output: self.plan.name.clone(), file: file.file.name(), point: *safe })
     }
 
     /// Lets go of a file that this output needs nothing of any more.

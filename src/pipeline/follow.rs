@@ -2,17 +2,18 @@
 
 use super::{
     alarm,
-    gauges::{FileNumbers, FollowGauges},
+    gauges::FollowGauges,
     helpers::Helpers,
     lane::Event,
     plan::wall_clock,
     settings::{Source, StartAt},
+    showing::FilesShown,
 };
 use crate::{
     ack::FileKey,
     discover::{Hint, Hints, PatternError, Search, scan},
-    model::{Chain, FileName, Mark, Point},
-    state::{Entry, Store},
+    model::{Chain, FileName, Known, Mark, Point, bases},
+    state::{Entry, Store, make_folder},
     tail::{Change, Clock, Inspected, Registry, Remembered, Saved, Site, Spool, TailFile},
 };
 use rustix::time::{ClockId, clock_gettime};
@@ -38,6 +39,10 @@ const HINTED_SHARE: u32 = 10;
 /// costs.
 const UNSETTLED_PAUSE: Duration = Duration::from_millis(100);
 const UNSETTLED_SHARE: u32 = 4;
+/// Files that wait for a descriptor are looked after this often.
+const WAITING_PAUSE: Duration = Duration::from_millis(50);
+/// A stop looks at most this often whether there is more to save.
+const LAST_LOOKS: usize = 5;
 /// A stop waits for so long until what was deleted is saved.
 const LAST_SAVES: Duration = Duration::from_secs(10);
 /// Hints that wait to be looked at; when there are more, a scan answers them all.
@@ -48,8 +53,8 @@ pub(super) const HINTS: usize = 1024;
 pub(super) enum FollowEvent {
     /// The file system says that something changed.
     Hint(Hint),
-    /// A lane found that this content was truncated away.
-    Replaced(FileKey),
+    /// A lane found that this content was truncated away, after so many moves.
+    Replaced(FileKey, u64),
     /// What a compressed file is.
     Inspected(Box<Inspected>),
     /// What became of bytes of a deleted file.
@@ -76,6 +81,8 @@ pub(super) struct FollowSettings<'s> {
     /// Between two complete scans.
     pub interval: Duration,
     pub notify: bool,
+    /// Nobody waits for what may still come.
+    pub once: bool,
     pub gauges: Arc<FollowGauges>,
 }
 
@@ -95,15 +102,17 @@ pub(super) struct Follow {
     sources: Vec<String>,
     registry: Registry,
     helpers: Helpers,
-    gauges: Arc<FollowGauges>,
-    numbers: FileNumbers,
+    shown: FilesShown,
     /// Contents that were deleted and are not saved, as was said.
     at_risk: HashSet<FileName>,
     is_listed: bool,
     targets: Vec<Target>,
     store: Arc<Store>,
-    /// Source and output whose files have been listed once.
+    /// Source and output whose files had been listed once when the agent started.
     listed: BTreeSet<(String, String)>,
+    /// Files of the first scan that have not been opened yet: they were there before the agent looked. `None` before
+    /// that scan.
+    old: Option<HashSet<(u64, u64)>>,
     interval: Duration,
     hints: Option<Hints>,
     /// Paths with a problem that has been said.
@@ -126,28 +135,52 @@ impl Follow {
         events: &SyncSender<FollowEvent>,
     ) -> Result<Follow, FollowError> {
         let sources = settings.sources;
-        let memory = store.memory();
-        let remembered = memory.files.values().map(|known| Remembered {
-            known: known.clone(),
-            points: memory.cursors.values().filter_map(|c| c.get(&known.origin.name)).copied().collect(),
-            trail: Vec::new(),
+        // There can be very many of them: the state itself is not copied.
+        let (remembered, mut listed) = store.with_memory(|memory| {
+            let remembered = memory.files.values().map(|known| Remembered {
+                known: known.clone(),
+                points: memory.cursors.values().filter_map(|c| c.get(&known.origin.name)).copied().collect(),
+                trail: Vec::new(),
+            });
+            (remembered.collect::<Vec<_>>(), memory.sources.clone())
         });
         let names: Vec<String> = sources.iter().map(|source| source.name.clone()).collect();
         let takers = |source: usize| targets.iter().filter(|target| target.takes.get(source) == Some(&true)).count();
         let site = Site {
             machine,
-            host: settings.host.to_owned(),
-            sources: names.clone(),
+            host: settings.host.into(),
+            sources: names.iter().map(|name| name.as_str().into()).collect(),
             rotates_elsewhere: sources.iter().map(|source| source.rotated_dir.is_some()).collect(),
             outputs: targets.len(),
             takers: (0..sources.len()).map(takers).collect(),
             capacity: settings.capacity,
         };
-        let (spool, spooled) = Spool::open(store.folder().join("spool"), settings.spool_max_bytes);
-        let registry = Registry::new(site, remembered.collect(), spooled, Box::new(|| fastrand::u64(..)));
+        let (spool, spooled) = Spool::open(store.folder().join("spool"), settings.spool_max_bytes, make_folder);
+        let searches = sources
+            .iter()
+            .map(|source| Search::new(&source.include, &source.exclude, source.rotated_dir.as_deref()))
+            .collect::<Result<Vec<_>, PatternError>>()?;
+        // What the configuration named once, and does not any more.
+        let is_wanted = |known: &Known| {
+            let path = Path::new(&*known.origin.path);
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            let all = bases(&name).into_iter().map(|base| path.with_file_name(base)).chain([path.to_owned()]);
+            let paths: Vec<PathBuf> = all.collect();
+            // Of files in a folder for rotated ones nothing is known here.
+            let of_source = sources.iter().zip(&searches).find(|(source, _)| *source.name == *known.origin.source);
+            of_source.is_some_and(|(source, search)| {
+                source.rotated_dir.is_some() || paths.iter().any(|path| search.is_match(path))
+            })
+        };
+        let unwanted = remembered.iter().map(|remembered| &remembered.known).filter(|known| !is_wanted(known));
+        let unwanted = unwanted.map(|known| known.origin.name).collect();
+        let mut registry = Registry::new(site, remembered, spooled, Box::new(|| fastrand::u64(..)));
+        registry.leave_alone(unwanted);
+        if settings.once {
+            registry.hurry();
+        }
         let overflow = Arc::new(AtomicBool::new(false));
         let hints = if settings.notify { watch(events.clone(), Arc::clone(&overflow)) } else { None };
-        let mut listed = memory.sources;
         if store.is_damaged() {
             // What is missing may have been read before: its end now is not the end of first sight.
             let pairs =
@@ -159,21 +192,18 @@ impl Follow {
             }
         }
         Ok(Follow {
-            searches: sources
-                .iter()
-                .map(|source| Search::new(&source.include, &source.exclude, source.rotated_dir.as_deref()))
-                .collect::<Result<_, _>>()?,
+            searches,
             start_at: sources.iter().map(|source| source.start_at).collect(),
             sources: names,
             registry,
             helpers: Helpers::start(spool, events, Arc::clone(&settings.gauges))?,
-            gauges: Arc::clone(&settings.gauges),
-            numbers: FileNumbers::default(),
+            shown: FilesShown::new(Arc::clone(&settings.gauges)),
             at_risk: HashSet::new(),
             is_listed: false,
             targets,
             store,
             listed,
+            old: None,
             interval: settings.interval,
             hints,
             said: HashSet::new(),
@@ -186,12 +216,12 @@ impl Follow {
     /// Scans, and waits for the next reason to look, until it is stopped. Returns the paths that it could not use.
     pub(super) fn run(mut self, events: &Receiver<FollowEvent>) -> Vec<PathBuf> {
         loop {
-            self.gauges.pulse.promise(self.started.elapsed());
+            self.shown.gauges.pulse.promise(self.started.elapsed());
             let pause = self.scan();
-            self.gauges.pulse.promise(self.started.elapsed() + pause);
+            self.shown.gauges.pulse.promise(self.started.elapsed() + pause);
             if !self.wait(events, Instant::now() + pause) {
                 self.stop(events);
-                self.gauges.pulse.end();
+                self.shown.gauges.pulse.end();
                 return self.said.into_iter().collect();
             }
         }
@@ -199,12 +229,21 @@ impl Follow {
 
     /// What was deleted just now is open here only: it is saved before the end.
     fn stop(&mut self, events: &Receiver<FollowEvent>) {
-        self.scan();
         let deadline = Instant::now() + LAST_SAVES;
-        while self.helpers.is_saving() {
-            let Ok(event) = events.recv_timeout(deadline.saturating_duration_since(Instant::now())) else { break };
-            if let FollowEvent::Saved(saved) = event {
-                self.saved(&saved);
+        self.registry.hurry();
+        // What was written while something was saved is saved after it.
+        for _ in 0..LAST_LOOKS {
+            self.scan();
+            if !self.helpers.is_saving() {
+                break;
+            }
+            while self.helpers.is_saving() {
+                let Ok(event) = events.recv_timeout(deadline.saturating_duration_since(Instant::now())) else {
+                    break;
+                };
+                if let FollowEvent::Saved(saved) = event {
+                    self.saved(&saved);
+                }
             }
         }
         self.store.append(self.registry.unfinished().into_iter().map(Entry::File));
@@ -218,13 +257,20 @@ impl Follow {
         let found = scan(&self.searches);
         let mut problems: HashMap<PathBuf, io::Error> = found.problems.into_iter().collect();
         let now = self.clock();
+        let is_first = self.old.is_none();
+        if is_first {
+            self.old = Some(found.files.iter().map(|file| (file.device, file.inode)).collect());
+        }
         let changes = self.registry.look(found.files, now);
         problems.extend(self.apply(changes));
+        if is_first {
+            self.note_listed();
+        }
         self.list_when_settled();
         for (path, error) in problems.iter().filter(|(path, _)| !self.said.contains(*path)) {
             alarm::unusable_path(path, error);
         }
-        self.show(begin, problems.keys());
+        self.shown.scanned(self.registry.figures(), begin.elapsed(), problems.keys(), &self.said);
         self.said = problems.into_keys().collect();
         let mut is_watching = false;
         if let Some(hints) = &mut self.hints {
@@ -254,19 +300,24 @@ impl Follow {
             if self.overflow.load(Ordering::Acquire) {
                 until = until.min(self.next_hinted);
             }
-            let mut event = match events.recv_timeout(left) {
+            let has_waiting = self.registry.has_waiting();
+            let mut event = match events.recv_timeout(if has_waiting { left.min(WAITING_PAUSE) } else { left }) {
                 Ok(event) => Some(event),
+                Err(RecvTimeoutError::Timeout) if has_waiting => None,
                 Err(RecvTimeoutError::Timeout) => return true,
                 Err(RecvTimeoutError::Disconnected) => return false,
             };
-            let mut changes = Vec::new();
+            let mut changes = if has_waiting { self.registry.open_waiting(self.clock()) } else { Vec::new() };
             let mut looked: HashSet<PathBuf> = HashSet::new();
             let mut wants_scan = false;
             let now = self.clock();
             while let Some(next) = event {
                 match next {
-                    FollowEvent::Stop => return false,
-                    FollowEvent::Replaced(key) => self.registry.replace(key, now, &mut changes),
+                    FollowEvent::Stop => {
+                        self.apply(changes);
+                        return false;
+                    }
+                    FollowEvent::Replaced(key, moves) => self.registry.replaced(key, moves, now, &mut changes),
                     FollowEvent::Inspected(inspected) => {
                         self.registry.inspected(*inspected, now, &mut changes);
                         // What it was waited for may be decided now.
@@ -292,21 +343,6 @@ impl Follow {
         }
     }
 
-    /// `begin`: of the scan; `unusable`: paths that it could not use.
-    fn show<'p>(&mut self, begin: Instant, unusable: impl ExactSizeIterator<Item = &'p PathBuf> + Clone) {
-        let figures = self.registry.figures();
-        self.numbers.open = figures.open;
-        self.numbers.waiting = figures.waiting;
-        self.numbers.deleted_bytes = figures.deleted_bytes;
-        self.numbers.scans += 1;
-        self.numbers.scan_nanos = u64::try_from(begin.elapsed().as_nanos()).unwrap_or(u64::MAX);
-        // Before the numbers: who sees that the scan is complete sees what it could not read.
-        if unusable.len() != self.said.len() || !unusable.clone().all(|path| self.said.contains(path)) {
-            self.gauges.say_unreadable(unusable.map(|path| path.display().to_string()).collect());
-        }
-        self.gauges.publish(&self.numbers);
-    }
-
     fn is_wanted(&self, path: &Path) -> bool {
         self.searches.iter().any(|search| search.is_match(path))
     }
@@ -322,7 +358,7 @@ impl Follow {
                 Change::Opened { file, is_remembered } => self.opened(&file, is_remembered),
                 Change::Closed { key } => self.tell_all(|| Event::Closed(key)),
                 Change::Destroyed { known, unread } => {
-                    self.numbers.destroyed_bytes += unread.unwrap_or(0);
+                    self.shown.destroyed(unread.unwrap_or(0));
                     alarm::destroyed(&known, unread);
                 }
                 Change::Forgotten(name) => self.store.append([Entry::Gone(name)]),
@@ -358,6 +394,8 @@ impl Follow {
         if !is_remembered {
             self.store.append([Entry::File(file.known.clone())]);
         }
+        // Once: what comes into the same file after a truncation is new.
+        let is_old = self.old.as_mut().is_some_and(|old| old.remove(&file.known.identity.place()));
         for (index, target) in self.targets.iter().enumerate() {
             if target.takes.get(file.source) != Some(&true) {
                 file.let_go(index);
@@ -365,8 +403,14 @@ impl Follow {
             }
             // As of now: it may have been followed before in this run.
             let point = match self.store.point(&target.name, file.name()) {
+                Some(point) if point.rewind < file.base() => {
+                    // Older than what was saved: the state on disk was not the last one.
+                    alarm::saved_from_later(&file.known, file.base() - point.rewind);
+                    let base = file.base();
+                    Point { rewind: base, at: point.at.max(base), mark: Mark::default(), ..point }
+                }
                 Some(point) => point,
-                None => self.first_point(file, target),
+                None => self.first_point(file, target, is_old),
             };
             // A lane that has ended wants no more files.
             let _ = target.lane.send(Event::Opened(Arc::clone(file), Box::new(point)));
@@ -374,12 +418,12 @@ impl Follow {
     }
 
     /// Where an output begins in a file that it has not read before.
-    fn first_point(&self, file: &TailFile, target: &Target) -> Point {
+    fn first_point(&self, file: &TailFile, target: &Target, is_old: bool) -> Point {
         let start =
             Point { rewind: 0, at: 0, seq: 0, chain: Chain::start(file.name()), time: None, mark: Mark::default() };
         let source = self.sources.get(file.source).cloned().unwrap_or_default();
         // A file that appears after the first look was written after it: all of it is new.
-        let is_old = !self.listed.contains(&(source, target.name.clone())) && file.known.generation == 0;
+        let is_old = is_old && !self.listed.contains(&(source, target.name.clone())) && file.known.generation == 0;
         if self.start_at.get(file.source) != Some(&StartAt::End) || !is_old {
             return start;
         }
@@ -402,15 +446,18 @@ impl Follow {
             return;
         }
         self.is_listed = true;
+        self.tell_all(|| Event::Listed);
+    }
+
+    /// After a first scan: whatever appears from now on is new, also to the next life.
+    fn note_listed(&mut self) {
         for target in &self.targets {
             for (source, _) in self.sources.iter().zip(&target.takes).filter(|(_, takes)| **takes) {
-                let pair = (source.clone(), target.name.clone());
-                if self.listed.insert(pair.clone()) {
-                    self.store.append([Entry::Source { source: pair.0, output: pair.1 }]);
+                if !self.listed.contains(&(source.clone(), target.name.clone())) {
+                    self.store.append([Entry::Source { source: source.clone(), output: target.name.clone() }]);
                 }
             }
         }
-        self.tell_all(|| Event::Listed);
     }
 
     fn tell_all(&self, event: impl Fn() -> Event) {

@@ -315,7 +315,7 @@ impl Live {
 
     /// What is persisted, as of now.
     pub fn memory(&self) -> Memory {
-        self.store.memory()
+        self.store.with_memory(Memory::clone)
     }
 
     /// The state folder.

@@ -73,7 +73,7 @@ pub(super) struct Shared {
     pub runtime: tokio::runtime::Handle,
     /// When the agent started.
     pub started: Instant,
-    pub on_replaced: Arc<dyn Fn(FileKey) + Send + Sync>,
+    pub on_replaced: Arc<dyn Fn(FileKey, u64) + Send + Sync>,
 }
 
 /// The state of one output.
@@ -84,13 +84,13 @@ pub(super) struct Lane {
     admission: Arc<Mutex<Admission>>,
     pub(super) runtime: tokio::runtime::Handle,
     started: Instant,
-    pub(super) on_replaced: Arc<dyn Fn(FileKey) + Send + Sync>,
+    pub(super) on_replaced: Arc<dyn Fn(FileKey, u64) + Send + Sync>,
     pub(super) gauges: Arc<LaneGauges>,
     pub(super) shown: Shown,
     events: Receiver<Event>,
     pub(super) sender: Sender<Event>,
 
-    pub(super) files: HashMap<FileKey, LaneFile>,
+    pub(super) files: HashMap<FileKey, Box<LaneFile>>,
     /// Files that may have something to read, in turn.
     pub(super) ready: Ready,
     /// `None` while there is nothing to read: an idle lane holds no buffer.
@@ -244,12 +244,14 @@ impl Lane {
             }
             Event::Closed(key) => {
                 // Its place may be known here only.
-                self.commit();
+                if self.dirty.remove(&key) {
+                    let entry = self.cursor(key);
+                    self.store.append(entry);
+                }
                 if let Some(file) = self.files.remove(&key) {
                     self.ready.remove(&file.file);
                 }
                 self.ledger.forget(key);
-                self.dirty.remove(&key);
                 self.committed.remove(&key);
             }
             Event::Listed => self.is_listed = true,
@@ -272,7 +274,7 @@ impl Lane {
         let mut lane_file = LaneFile::new(file, frame.clone(), point, &self.plan);
         lane_file.is_queued = true;
         self.ready.push(&lane_file.file);
-        self.files.insert(key, lane_file);
+        self.files.insert(key, Box::new(lane_file));
         // Its name may not be on disk yet.
         self.needs_sync = true;
     }
@@ -431,7 +433,7 @@ impl Lane {
             // In a file that is read to its end, what is left is the beginning of a line.
             let is_tail_only = bytes == file.tail && file.place.at == safe;
             if bytes > 0 {
-                left.push(Left { path: file.file.known.origin.path.clone(), bytes, is_tail_only });
+                left.push(Left { path: file.file.known.origin.path.to_string(), bytes, is_tail_only });
             }
         }
         left.sort_by_key(|left| std::cmp::Reverse(left.bytes));

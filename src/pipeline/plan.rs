@@ -67,10 +67,10 @@ impl Labelling {
     pub(super) fn of_file(&self, origin: &Origin) -> Vec<Option<String>> {
         let value = |from: &LabelFrom| match from {
             LabelFrom::Path(regex) => regex.captures(&origin.path)?.name("v").map(|v| v.as_str().to_owned()),
-            LabelFrom::Meta(Meta::Host) => Some(origin.host.clone()),
-            LabelFrom::Meta(Meta::Source) => Some(origin.source.clone()),
+            LabelFrom::Meta(Meta::Host) => Some(origin.host.to_string()),
+            LabelFrom::Meta(Meta::Source) => Some(origin.source.to_string()),
             LabelFrom::Meta(Meta::Filename) => {
-                Path::new(&origin.path).file_name().map(|name| name.to_string_lossy().into_owned())
+                Path::new(&*origin.path).file_name().map(|name| name.to_string_lossy().into_owned())
             }
             LabelFrom::Field(_) | LabelFrom::Constant(_) => None,
         };

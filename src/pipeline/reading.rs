@@ -82,6 +82,7 @@ impl Lane {
         }
         // A copy of it turned up after all.
         file.is_over = false;
+        let moves = file.file.moves();
         let buffer = buffer.get_or_insert_default();
         let skipped = if file.place.lines.is_in_gap() { self.skip_hole(file) } else { Ok(()) };
         match skipped.and_then(|()| buffer.read(&file.file, file.place.at, &file.place.mark)) {
@@ -94,7 +95,7 @@ impl Lane {
             Ok(Burst::Replaced) => {
                 // The follow thread gives the new content a name, and looks for a copy of this one; several lanes may
                 // say so.
-                (self.on_replaced)(file.file.key);
+                (self.on_replaced)(file.file.key, moves);
                 End::Dry
             }
             Err(error) => {
@@ -195,6 +196,7 @@ impl Lane {
         };
         if file.place.at > start {
             file.place.mark = Mark::of(&bytes[..pos]);
+            file.file.note_read(file.place.at, &file.place.mark);
             self.counts.read_bytes += file.place.at - start;
             if file.place.at > file.place.done {
                 self.ledger.scanned(file.file.key, file.place.point(&bytes[..pos]));

@@ -182,11 +182,9 @@ impl Running {
     ) -> Result<Running, RunError> {
         let started = Instant::now();
         let (labelling, rules) = Labelling::new(settings);
+        let machine = machine_id(&store);
         let budget = budget(settings);
-        let memory = store.memory();
-        let machine = machine_id(&store, &memory);
-        let admission = Arc::new(Mutex::new(restore(rules, budget, &memory)));
-        drop(memory);
+        let admission = Arc::new(Mutex::new(store.with_memory(|memory| restore(rules, budget, memory))));
         let (follow, follow_events) = mpsc::sync_channel(HINTS);
         let to_follow = Mutex::new(follow.clone());
         let shared = Shared {
@@ -194,9 +192,9 @@ impl Running {
             admission: Arc::clone(&admission),
             runtime: runtime.handle().clone(),
             started,
-            on_replaced: Arc::new(move |key| {
+            on_replaced: Arc::new(move |key, moves| {
                 let sender = to_follow.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-                let _ = sender.send(FollowEvent::Replaced(key));
+                let _ = sender.send(FollowEvent::Replaced(key, moves));
             }),
         };
         let mode = if options.once { Mode::Once } else { Mode::Follow };
@@ -236,6 +234,7 @@ impl Running {
             capacity,
             interval: agent.scan_interval,
             notify: agent.notify && !options.once,
+            once: options.once,
             gauges: Arc::clone(&follow_gauges),
         };
         let following = Follow::new(&for_files, targets, Arc::clone(&store), machine, started, &follow)?;
@@ -315,10 +314,10 @@ fn restore(rules: Vec<Rule>, budget: crate::guard::Budget, memory: &Memory) -> A
 }
 
 /// What tells this machine's files from those of another one.
-fn machine_id(store: &Store, memory: &Memory) -> Vec<u8> {
+fn machine_id(store: &Store) -> Vec<u8> {
     // Once a substitute is in use it stays: names depend on it.
-    if let Some(id) = &memory.machine {
-        return id.clone();
+    if let Some(id) = store.with_memory(|memory| memory.machine.clone()) {
+        return id;
     }
     let id = fs::read_to_string("/etc/machine-id").unwrap_or_default();
     if !id.trim().is_empty() {

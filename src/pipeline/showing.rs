@@ -1,9 +1,16 @@
 //! What a lane shows of itself: its counts once per turn, and once a second, when something happened, what it would
-//! have to look at every file for.
+//! have to look at every file for. And what the follow thread shows, once per scan.
 
-use super::{gauges::OutputNumbers, lane::Lane, plan::wall_clock};
-use crate::{model::Nanos, tail::Life};
-use std::time::Duration;
+use super::{
+    gauges::{FileNumbers, FollowGauges, OutputNumbers},
+    lane::Lane,
+    plan::wall_clock,
+};
+use crate::{
+    model::Nanos,
+    tail::{Figures, Life},
+};
+use std::{collections::HashSet, path::PathBuf, sync::Arc, time::Duration};
 
 /// Files are looked at this often at most.
 const MEASURE: Duration = Duration::from_secs(1);
@@ -82,7 +89,7 @@ impl Lane {
             let bytes = len.max(file.place.at).saturating_sub(safe);
             behind_bytes += bytes;
             if file.is_failing && unreadable.len() < NAMED {
-                unreadable.push(file.file.known.origin.path.clone());
+                unreadable.push(file.file.known.origin.path.to_string());
             }
             // The beginning of a line is not a record yet.
             let is_tail_only = bytes == file.tail && file.place.at == safe;
@@ -109,5 +116,42 @@ impl Lane {
         self.shown.is_stale = false;
         self.shown.behind_bytes = behind_bytes;
         self.shown.oldest = oldest;
+    }
+}
+
+/// Of the files.
+pub(super) struct FilesShown {
+    pub gauges: Arc<FollowGauges>,
+    numbers: FileNumbers,
+}
+
+impl FilesShown {
+    pub(super) fn new(gauges: Arc<FollowGauges>) -> FilesShown {
+        FilesShown { gauges, numbers: FileNumbers::default() }
+    }
+
+    /// So many bytes are in no file any more, and some output did not have them.
+    pub(super) fn destroyed(&mut self, bytes: u64) {
+        self.numbers.destroyed_bytes += bytes;
+    }
+
+    /// A scan is complete. `unusable`: paths that it could not use; `before`: those of the scan before it.
+    pub(super) fn scanned<'p>(
+        &mut self,
+        figures: Figures,
+        took: Duration,
+        unusable: impl ExactSizeIterator<Item = &'p PathBuf> + Clone,
+        before: &HashSet<PathBuf>,
+    ) {
+        self.numbers.open = figures.open;
+        self.numbers.waiting = figures.waiting;
+        self.numbers.deleted_bytes = figures.deleted_bytes;
+        self.numbers.scans += 1;
+        self.numbers.scan_nanos = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
+        // Before the numbers: who sees that the scan is complete sees what it could not read.
+        if unusable.len() != before.len() || !unusable.clone().all(|path| before.contains(path)) {
+            self.gauges.say_unreadable(unusable.map(|path| path.display().to_string()).collect());
+        }
+        self.gauges.publish(&self.numbers);
     }
 }

@@ -88,6 +88,9 @@ pub struct File {
     /// Where it was last found; empty in states of version 0.1.
     #[prost(string, tag = "17")]
     pub seen_at: ::prost::alloc::string::String,
+    /// It was said that the rest of it is lost.
+    #[prost(bool, tag = "18")]
+    pub lost: bool,
 }
 /// The content is gone: truncated away, or its file deleted and delivered.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]

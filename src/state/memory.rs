@@ -2,7 +2,10 @@
 
 use super::entry::{Entry, Health};
 use crate::model::{FileName, Known, LabelSet, Point};
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 /// The state. Applying the same entries in the same order always gives the same state.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -21,6 +24,8 @@ pub struct Memory {
     pub sources: BTreeSet<(String, String)>,
     /// By output: its last change of state.
     pub health: BTreeMap<String, Health>,
+    /// Of hosts and sources, each once.
+    texts: BTreeSet<Arc<str>>,
 }
 
 impl Memory {
@@ -29,7 +34,8 @@ impl Memory {
         match entry.clone() {
             Entry::SnapshotEnd => {}
             Entry::Machine(id) => self.machine = Some(id),
-            Entry::File(known) => {
+            Entry::File(mut known) => {
+                self.share(&mut known);
                 self.files.insert(known.origin.name, known);
             }
             Entry::Gone(name) => {
@@ -52,6 +58,20 @@ impl Memory {
             Entry::Health { output, health } => {
                 self.health.insert(output, health);
             }
+        }
+    }
+
+    /// There are many files, and few different hosts and sources.
+    fn share(&mut self, known: &mut Known) {
+        for text in [&mut known.origin.host, &mut known.origin.source] {
+            match self.texts.get(&**text) {
+                Some(shared) => *text = Arc::clone(shared),
+                None => _ = self.texts.insert(Arc::clone(text)),
+            }
+        }
+        // States of before have no other path.
+        if known.seen_at.is_empty() || known.seen_at == known.origin.path {
+            known.seen_at = Arc::clone(&known.origin.path);
         }
     }
 

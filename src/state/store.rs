@@ -99,8 +99,7 @@ impl Store {
     /// Makes the folder (0700) when it is missing, takes its lock, and reads what it holds. Damage is alarmed and
     /// survived; `Err` only when the agent must not run.
     pub fn open(folder: &Path) -> Result<Store, OpenError> {
-        let result = DirBuilder::new().recursive(true).mode(0o700).create(folder);
-        result.map_err(|source| OpenError::Make { path: folder.to_owned(), source })?;
+        make_folder(folder).map_err(|source| OpenError::Make { path: folder.to_owned(), source })?;
         let lock = take_lock(folder)?;
         let Loaded { memory, generation, is_damaged } = load(folder)?;
         let inner = Inner { memory, generation, log: None, unsynced: Vec::new(), is_failing: false };
@@ -118,9 +117,9 @@ impl Store {
         self.is_damaged
     }
 
-    /// A copy of the state as of now.
-    pub fn memory(&self) -> Memory {
-        self.lock().memory.clone()
+    /// Looks at the state as of now. Nobody can change it meanwhile.
+    pub fn with_memory<T>(&self, look: impl FnOnce(&Memory) -> T) -> T {
+        look(&self.lock().memory)
     }
 
     /// How far an output has got in a file.
@@ -208,6 +207,18 @@ impl Inner {
     }
 }
 
+/// Makes a folder (0700) and what is missing above it, so that a power cut does not take it away: a folder's name is on
+/// the disk when the folder above is synced.
+pub fn make_folder(folder: &Path) -> io::Result<()> {
+    let missing: Vec<&Path> = folder.ancestors().take_while(|path| !path.exists()).collect();
+    DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+    for above in missing.into_iter().filter_map(Path::parent) {
+        // One that may not be read was made by somebody else, who has to care.
+        let _ = File::open(above).and_then(|above| above.sync_all());
+    }
+    Ok(())
+}
+
 /// Reads a state folder without taking its lock, for `status`. `None` when there is no usable state.
 pub fn read(folder: &Path) -> io::Result<Option<Memory>> {
     // The agent may replace a generation between the listing and the reading of it.
@@ -264,33 +275,38 @@ struct Loaded {
 fn load(folder: &Path) -> Result<Loaded, OpenError> {
     let found = generations(folder).map_err(|source| OpenError::Use { path: folder.to_owned(), source })?;
     let newest = found.first().copied().unwrap_or(0);
-    for (nth, generation) in found.iter().copied().enumerate() {
+    let mut damage = Vec::new();
+    for generation in found.iter().copied() {
         let path = file_of(folder, generation);
+        let mut note = |why: &str| damage.push(format!("{}: {why}", path.display()));
         let reading = match fs::read(&path) {
             Ok(bytes) => log::read(&bytes, generation),
             Err(error) => {
-                alarm_damaged(&path, &error.to_string());
+                note(&error.to_string());
                 continue;
             }
         };
         match reading {
             Reading::Usable { memory, ending } => {
                 if ending == Ending::Damaged {
-                    alarm_damaged(&path, "an entry is damaged; what follows it is not used");
+                    note("an entry is damaged; what follows it is not used");
                 }
-                if nth > 0 {
-                    tracing::warn!(path = %path.display(), "going on from this earlier state");
+                let is_damaged = !damage.is_empty();
+                if is_damaged {
+                    alarm_damaged(&damage, &path);
                 }
-                let is_damaged = nth > 0 || ending == Ending::Damaged;
                 return Ok(Loaded { memory: *memory, generation: newest, is_damaged });
             }
-            Reading::Unusable(why) => alarm_damaged(&path, why),
+            Reading::Unusable(why) => note(why),
             Reading::Newer(version) => return Err(OpenError::Newer { path, version }),
         }
     }
-    let is_damaged = !found.is_empty() || file_of(folder, 1).with_extension("tmp").exists();
+    if fs::exists(file_of(folder, 1).with_extension("tmp")).unwrap_or(true) && damage.is_empty() {
+        damage.push(format!("{}: only the beginning of a first state is there", folder.display()));
+    }
+    let is_damaged = !damage.is_empty();
     if is_damaged {
-        alarm_from_nothing(folder);
+        alarm_from_nothing(&damage);
     }
     Ok(Loaded { memory: Memory::default(), generation: newest, is_damaged })
 }
@@ -341,13 +357,17 @@ fn alarm_unwritable(folder: &Path, error: &io::Error) {
     );
 }
 
-fn alarm_damaged(path: &Path, why: &str) {
-    tracing::error!(path = %path.display(), why, "a state file is damaged; falling back to what is whole before it");
+fn alarm_damaged(damage: &[String], usable: &Path) {
+    tracing::error!(
+        damage = damage.join("; "), going_on_from = %usable.display(),
+        "the state is damaged: what is whole before it is used, and what was delivered since is sent again; nothing is \
+         skipped"
+    );
 }
 
-fn alarm_from_nothing(folder: &Path) {
+fn alarm_from_nothing(damage: &[String]) {
     tracing::error!(
-        folder = %folder.display(),
+        damage = damage.join("; "),
         "no usable state: all files are sent again from their start; nothing is skipped"
     );
 }

@@ -22,6 +22,7 @@ fn known(name: u64) -> Known {
         packing: Packing::Zstd,
         size: 8,
         is_deleted: true,
+        is_lost: true,
         last_seen: Nanos(9),
         seen_at: "/var/log/a.log.1".into(),
     }
@@ -132,7 +133,7 @@ fn a_frame_of_another_generation_or_place_is_damage() {
 
 fn reopen(folder: &std::path::Path) -> Memory {
     match Store::open(folder) {
-        Ok(store) => store.memory(),
+        Ok(store) => store.with_memory(Clone::clone),
         Err(error) => panic!("{error}"),
     }
 }

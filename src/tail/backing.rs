@@ -103,5 +103,5 @@ pub(super) fn identify(metadata: &Metadata) -> Identity {
 
 /// The time of the last change of content, nanoseconds since 1970.
 pub(super) fn changed(metadata: &Metadata) -> i64 {
-    metadata.mtime().saturating_mul(Nanos::SECOND).saturating_add(metadata.mtime_nsec())
+    Nanos::at(metadata.mtime(), metadata.mtime_nsec()).0
 }

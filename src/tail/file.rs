@@ -3,7 +3,7 @@
 use super::backing::{Backing, mark_before};
 use crate::{
     ack::FileKey,
-    model::{FileName, Identity, Known, Mark, Packing, Point},
+    model::{FileName, Identity, Known, Mark, Nanos, Packing, Point},
 };
 use sha2::{Digest as _, Sha256};
 use std::{
@@ -46,6 +46,8 @@ pub struct TailFile {
     now: Mutex<Known>,
     /// Another file when the content was moved: from one that was truncated to its copy.
     backing: Mutex<Backing>,
+    /// Counts these moves.
+    moves: AtomicU64,
     life: AtomicU8,
     /// Counts the changes of length or time that a look has noticed.
     changes: AtomicU64,
@@ -57,13 +59,13 @@ pub struct TailFile {
     shrunk_from: AtomicU64,
     /// By output.
     settled: Vec<Settled>,
-    /// Ends of committed stretches with their marks, rising: a copy that was made before the last of them can be
-    /// recognised all the same.
+    /// Ends of stretches that were read, with their marks, rising: what the content is known by beside its head, and a
+    /// copy that was made before the last of them can be recognised all the same.
     trail: Mutex<Vec<(u64, Mark)>>,
 }
 
 /// So many ends are kept of a content.
-const TRAIL: usize = 8;
+const TRAIL: usize = 16;
 
 /// How far an output is.
 #[derive(Debug, Default)]
@@ -92,6 +94,7 @@ impl TailFile {
             now: Mutex::new(known.clone()),
             known,
             backing: Mutex::new(backing),
+            moves: AtomicU64::new(0),
             life: AtomicU8::new(0),
             changes: AtomicU64::new(0),
             size: AtomicU64::new(size),
@@ -140,9 +143,25 @@ impl TailFile {
         (*now != before).then(|| now.clone())
     }
 
+    /// It was seen on `day`. Returns what is persisted when that is news.
+    pub(super) fn seen_on(&self, day: Nanos) -> Option<Known> {
+        let mut now = lock(&self.now);
+        let is_news = std::mem::replace(&mut now.last_seen, day) != day;
+        is_news.then(|| now.clone())
+    }
+
     /// The mark of its first bytes. Looked at by readers that begin, and by scans while it grows.
     pub(super) fn head(&self) -> Mark {
         lock(&self.now).head
+    }
+
+    /// `bytes` are the first of the content, as far as somebody has seen it now; one who saw it first decides.
+    pub(super) fn grow_head(&self, bytes: &[u8]) {
+        let bytes = &bytes[..bytes.len().min(Mark::MAX)];
+        let mut now = lock(&self.now);
+        if bytes.len() > now.head.len as usize && now.head.agrees(&bytes[..now.head.len as usize]) {
+            now.head = Mark::of(bytes);
+        }
     }
 
     pub(super) fn backing(&self) -> Backing {
@@ -151,6 +170,13 @@ impl TailFile {
 
     pub(super) fn set_backing(&self, backing: Backing) {
         *lock(&self.backing) = backing;
+        self.moves.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// How often the content was moved to another file: what a reader has found out counts for the file that it looked
+    /// at only.
+    pub fn moves(&self) -> u64 {
+        self.moves.load(Ordering::Acquire)
     }
 
     /// A number that is another one after every change that was noticed.
@@ -164,11 +190,15 @@ impl TailFile {
             // Only the first time: what shrinks later is the content that came after this one.
             let _ = self.shrunk_from.compare_exchange(0, before, Ordering::AcqRel, Ordering::Acquire);
         }
+        if size != before {
+            self.take_back();
+        }
         self.changes.fetch_add(1, Ordering::AcqRel);
     }
 
     /// It is in another file now, of this length.
     pub(super) fn note_moved(&self, size: u64) {
+        self.take_back();
         self.size.store(size, Ordering::Release);
         self.shrunk_from.store(0, Ordering::Release);
         self.changes.fetch_add(1, Ordering::AcqRel);
@@ -199,9 +229,14 @@ impl TailFile {
         self.backing().end()
     }
 
+    /// The first offset that can be read: more than 0 only of what was saved from a deleted file.
+    pub fn base(&self) -> u64 {
+        lock(&self.backing).base
+    }
+
     /// Whether it is read from a compressed file.
     pub fn is_packed(&self) -> bool {
-        self.backing().packing != Packing::Plain
+        lock(&self.backing).packing != Packing::Plain
     }
 
     /// The first offset from `offset` on that is not in a hole of the file; `offset` where nothing is known of holes.
@@ -228,14 +263,24 @@ impl TailFile {
         if let Some(settled) = self.settled.get(output) {
             settled.position.store(point.at, Ordering::Release);
             *lock(&settled.point) = Some(point);
-            let mut trail = lock(&self.trail);
-            if point.mark.len > 0 && trail.last().is_none_or(|(end, _)| *end < point.rewind) {
-                if trail.len() == TRAIL {
-                    trail.remove(0);
-                }
-                trail.push((point.rewind, point.mark));
-            }
         }
+    }
+
+    /// Output number `output` or another has read up to `end`, with this mark before it.
+    pub fn note_read(&self, end: u64, mark: &Mark) {
+        let mut trail = lock(&self.trail);
+        if mark.len == 0 || trail.last().is_some_and(|(last, _)| *last >= end) {
+            return;
+        }
+        if trail.len() == TRAIL {
+            // Of what is long ago, every other one: few cover much.
+            let mut nth = 0;
+            trail.retain(|_| {
+                nth += 1;
+                nth % 2 == 0
+            });
+        }
+        trail.push((end, *mark));
     }
 
     pub(super) fn trail(&self) -> Vec<(u64, Mark)> {
@@ -244,6 +289,15 @@ impl TailFile {
 
     pub(super) fn set_trail(&self, trail: Vec<(u64, Mark)>) {
         *lock(&self.trail) = trail;
+    }
+
+    /// There is something to read again: an output that had let go of it needs it from its last point on.
+    fn take_back(&self) {
+        for settled in &self.settled {
+            if let Some(point) = *lock(&settled.point) {
+                let _ = settled.position.compare_exchange(u64::MAX, point.at, Ordering::AcqRel, Ordering::Acquire);
+            }
+        }
     }
 
     /// Output number `output` is done with the file.

@@ -61,9 +61,14 @@ impl Buffer {
             let n = backing.read_at(&mut self.bytes[..wanted], start)?;
             &self.bytes[..n]
         } else {
+            let n = usize::try_from(end - start).unwrap_or(usize::MAX).min(wanted);
+            if unpacker(&mut self.unpacker, file.key, &backing, start)?.read(start).len() < n {
+                // More came out of it when it was inspected.
+                self.unpacker = None;
+                return Err(io::Error::other("the compressed file cannot be read any further"));
+            }
             let bytes = unpacker(&mut self.unpacker, file.key, &backing, start)?.read(start);
-            let n = usize::try_from(end - start).unwrap_or(usize::MAX);
-            &bytes[..bytes.len().min(wanted).min(n)]
+            &bytes[..bytes.len().min(n)]
         };
         let is_same = match () {
             () if position == 0 => has_head(bytes, &file.head()),
@@ -75,6 +80,10 @@ impl Buffer {
             return Ok(Burst::Replaced);
         }
         file.note_verified(end);
+        if position == 0 && bytes.len() > file.head().len as usize && file.head().len < Mark::MAX as u32 {
+            // Whoever sees a content first says what it begins with.
+            file.grow_head(bytes);
+        }
         Ok(Burst::Data { bytes, before })
     }
 

@@ -14,8 +14,11 @@ mod world;
 
 mod content;
 mod deleted;
+mod disk;
 mod gzip;
 mod logrotate;
+mod power;
+mod remains;
 mod siblings;
 mod t1;
 mod t2;
@@ -23,4 +26,5 @@ mod t3;
 mod t5;
 mod t6;
 mod thousand;
+mod volatile;
 mod watch;

@@ -30,7 +30,7 @@ pub(crate) struct World {
     /// How long it may take until something arrives.
     pub(crate) patience: Duration,
     /// ERROR lines of the agents that have ended.
-    errors: Vec<Value>,
+    pub(crate) errors: Vec<Value>,
     written: usize,
     signposts: usize,
 }

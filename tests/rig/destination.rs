@@ -58,6 +58,8 @@ pub(crate) struct Attempt {
     pub(crate) entries: Vec<Seen>,
     /// Whether the receiver has it.
     pub(crate) is_stored: bool,
+    /// Since when.
+    pub(crate) stored_at: Option<Instant>,
     /// What the agent was told.
     pub(crate) status: Option<u16>,
 }
@@ -238,7 +240,9 @@ impl Shared {
                 Meeting::Pass | Meeting::LoseAnswer => {
                     let answer = self.forward(&mut inside, &request)?;
                     let status = answer.second_word().parse().unwrap();
-                    self.attempts.lock().unwrap()[index].is_stored = status == 204;
+                    let attempt = &mut self.attempts.lock().unwrap()[index];
+                    attempt.is_stored = status == 204;
+                    attempt.stored_at = attempt.is_stored.then(Instant::now);
                     (status, answer.head + &String::from_utf8_lossy(&answer.body))
                 }
             };
@@ -265,6 +269,7 @@ impl Shared {
             labels,
             entries,
             is_stored: false,
+            stored_at: None,
             status: None,
         };
         let action = (self.script.lock().unwrap())(&attempt);

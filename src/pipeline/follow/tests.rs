@@ -23,6 +23,7 @@ fn begin_points(folder: &Path) -> Vec<Point> {
         capacity: 100,
         interval: Duration::from_secs(1),
         notify: false,
+        once: false,
         gauges: Arc::default(),
     };
     let (events_to, _events) = mpsc::sync_channel(HINTS);

@@ -1,28 +1,29 @@
 //! What becomes of the contents with time: final, closed, saved from deletion, forgotten.
 
 use super::{
-    Absent, Change, Clock, Content, Followed, KEPT, Place, Quiet, REMEMBERED, REMEMBERED_FOR, Registry, Remembered,
-    STILL, Spool, relatives::may_be_at,
+    Absent, Change, Clock, Content, Followed, Heir, KEPT, Place, Quiet, REMEMBERED, REMEMBERED_FOR, Registry,
+    Remembered, STILL, Spool, Whence, displaced::sighting_of, relatives::may_be_at,
 };
 use crate::{
-    model::{FileName, Known, Mark, Packing, Sighting},
+    model::{Family, FileName, Known, Mark, Packing},
     tail::{
         backing::{self, Backing},
         file::{Life, TailFile},
-        reader::has_head,
         spool::{Saved, Saving},
     },
 };
 use std::{
     collections::{HashMap, HashSet},
     os::unix::fs::MetadataExt as _,
-    path::{Path, PathBuf},
+    path::Path,
     sync::Arc,
     time::Duration,
 };
 
 /// What is deleted is saved at once, unless it may be found out in a moment that a compressed form of it is there.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// An inspection that takes longer holds nothing else up.
+const LONGEST_INSPECTION: Duration = Duration::from_secs(60);
 /// So many complete scans after its start the agent says what it does not find.
 const SURE: u64 = 2;
 
@@ -31,39 +32,49 @@ impl Registry {
     pub(super) fn age(
         &mut self,
         seen: &HashSet<Place>,
-        by_path: &HashMap<PathBuf, Place>,
+        by_path: &HashMap<&Path, Place>,
         now: Clock,
         changes: &mut Vec<Change>,
     ) {
         self.age_followed(seen, by_path, now, changes);
         self.heirs.retain(|place, heir| seen.contains(place) || may_be_at(&heir.path, *place));
         self.doubt_heirs();
-        let is_gone = |(place, quiet): &(&Place, &Quiet)| !seen.contains(*place) && !may_be_at(&quiet.path, **place);
-        let gone: Vec<Place> = self.quiet.iter().filter(is_gone).map(|(place, _)| *place).collect();
+        let is_gone = |place: &Place| {
+            let quiet = self.quiet.get(place);
+            !seen.contains(place) && quiet.is_some_and(|quiet| !may_be_at(&quiet.path, *place))
+        };
+        let gone: Vec<Place> = self.quiet.keys().copied().filter(is_gone).collect();
         for place in gone {
-            if let Some(Quiet { remembered, .. }) = self.quiet.remove(&place) {
-                self.absent.push(Absent { remembered, since: now.uptime, is_displaced: false, is_said: true });
+            if let Some(quiet) = self.quiet.remove(&place) {
+                let Quiet { remembered, .. } = *quiet;
+                self.be_absent(Absent { remembered, since: now.uptime, is_displaced: false, is_said: true });
             }
         }
         self.age_adrift(now, changes);
         self.reconsider(now, changes);
-        if !self.is_inspecting() {
+        // What is inspected may turn out to be what is missed; but one file must not hold up all.
+        self.inspecting_since = self.is_inspecting().then(|| self.inspecting_since.unwrap_or(now.uptime));
+        if self.inspecting_since.is_none_or(|since| now.uptime.saturating_sub(since) >= LONGEST_INSPECTION) {
             self.restore(now, changes);
-            self.age_absent(now, changes);
+            // What waits for a descriptor is there.
+            if !self.has_waiting() {
+                self.age_absent(now, changes);
+            }
         }
     }
 
     fn age_followed(
         &mut self,
         seen: &HashSet<Place>,
-        by_path: &HashMap<PathBuf, Place>,
+        by_path: &HashMap<&Path, Place>,
         now: Clock,
         changes: &mut Vec<Change>,
     ) {
         let is_inspecting = self.is_inspecting();
-        let elsewhere = &self.site.rotates_elsewhere;
+        let site = &self.site;
         let mut finished = Vec::new();
         let mut kept = Vec::new();
+        let mut spoiled = Vec::new();
         for (place, followed) in &mut self.followed {
             let mut is_seen = seen.contains(place);
             if !is_seen && let Ok(metadata) = followed.file.metadata() {
@@ -71,22 +82,25 @@ impl Registry {
                 followed.note(metadata.len(), backing::changed(&metadata), now, changes);
                 let is_deleted = metadata.nlink() == 0;
                 is_seen = !is_deleted && may_be_at(&followed.path, *place);
+                if is_deleted && followed.deleted_at.is_none() && !followed.is_intact() {
+                    spoiled.push(followed.file.key);
+                }
                 if is_deleted {
                     followed.note_deleted(followed.size > was, now, changes);
                 }
             }
             followed.grow_head(changes);
             if is_seen {
-                changes.extend(followed.file.update(|known| known.last_seen = now.day()).map(Change::Updated));
+                changes.extend(followed.file.seen_on(now.day()).map(Change::Updated));
             }
-            let origin = Path::new(&followed.file.known.origin.path);
+            let origin = Path::new(&*followed.file.known.origin.path);
             let has_successor = by_path.get(origin).is_some_and(|other| other != place);
-            let is_packed = followed.file.backing().packing != Packing::Plain;
+            let is_packed = followed.file.is_packed();
             // A program may name the file that it writes to by the day: such a name alone means nothing.
             let is_rotated = followed.family.is_rotated
                 && (followed.path != origin
-                    || by_path.contains_key(&followed.path.with_file_name(&followed.family.base))
-                    || elsewhere.get(followed.file.source) == Some(&true));
+                    || by_path.contains_key(&*followed.path.with_file_name(&followed.family.base))
+                    || site.is_rotated_elsewhere(followed.file.source));
             let is_ended = has_successor || !is_seen || is_rotated;
             if !(is_ended && now.uptime.saturating_sub(followed.still_since) >= STILL || is_packed) {
                 continue;
@@ -102,12 +116,14 @@ impl Registry {
         }
         // The longest still go first.
         kept.sort_unstable();
-        let extra = kept.len().saturating_sub(if self.waiting > 0 { 0 } else { KEPT });
+        let extra = kept.len().saturating_sub(if self.has_waiting() { 0 } else { KEPT });
         finished.extend(kept.into_iter().take(extra).map(|(_, place)| place));
         finished.into_iter().for_each(|place| self.close(place, now, changes));
+        // Readers find out too, but one that waits for its destination does not read.
+        spoiled.into_iter().for_each(|key| self.replace(key, now, changes));
         let deleted = self.followed.iter().filter_map(|(place, followed)| Some((*place, followed.deleted_at?)));
         for (place, at) in deleted.collect::<Vec<_>>() {
-            if !is_inspecting || now.uptime.saturating_sub(at) >= PATIENCE {
+            if !is_inspecting || self.is_hurried || now.uptime.saturating_sub(at) >= PATIENCE {
                 self.save(place, changes);
             }
         }
@@ -124,12 +140,22 @@ impl Registry {
         let from = match followed.spool {
             Spool::Saving | Spool::Source => return,
             // An output without a point begins at the start.
-            Spool::Nothing if points.len() < self.site.takers.get(followed.file.source).copied().unwrap_or(0) => 0,
+            Spool::Nothing if points.len() < self.site.takers_of(followed.file.source) => 0,
             Spool::Nothing => rewind.unwrap_or(0),
             Spool::Saved(to) => to,
         };
-        let is_needed = followed.file.lowest() < followed.file.size() && from < followed.size;
-        if is_needed && followed.is_intact() && !self.heirs.values().any(|heir| heir.of == name) {
+        let is_pending = followed.file.lowest() < followed.file.size();
+        if !is_pending && followed.spool != Spool::Nothing {
+            // Should it grow again, that is saved anew.
+            followed.spool = Spool::Nothing;
+            changes.push(Change::Unsave(name));
+            return;
+        }
+        let is_needed = is_pending && from < followed.size;
+        // A compressed form may have been made before the last lines were written.
+        let size = followed.file.size();
+        let is_elsewhere = |heir: &Heir| heir.of == name && heir.backing.end().is_ok_and(|end| end >= size);
+        if is_needed && followed.is_intact() && !self.heirs.values().any(is_elsewhere) {
             followed.spool = Spool::Saving;
             let (file, packing) = (backing.file, backing.packing);
             changes.push(Change::Save(Saving { name, file, packing, from, to: followed.size }));
@@ -138,8 +164,8 @@ impl Registry {
 
     /// Takes in the answer to [`Change::Save`].
     pub fn saved(&mut self, saved: &Saved) {
-        let of_name = |followed: &&mut Followed| followed.file.name() == saved.name;
-        if let Some(followed) = self.followed.values_mut().find(of_name) {
+        let mut followed = self.followed.values_mut();
+        if let Some(followed) = followed.find(|followed| followed.file.name() == saved.name) {
             // Nothing of it fitted: the next look asks again.
             followed.spool = if saved.to == 0 { Spool::Nothing } else { Spool::Saved(saved.to) };
         }
@@ -147,9 +173,11 @@ impl Registry {
 
     /// Bytes that only deleted files, or the spool, hold and some output has not got.
     pub fn held_bytes(&self) -> u64 {
-        let is_held = |followed: &&Followed| followed.deleted_at.is_some() || followed.spool == Spool::Source;
-        let held = self.followed.values().filter(is_held);
-        held.map(|followed| followed.file.size().saturating_sub(followed.file.lowest())).sum()
+        let held = self.followed.values().map(|followed| match followed.deleted_at.is_some() {
+            false if followed.spool != Spool::Source => 0,
+            _ => followed.file.size().saturating_sub(followed.file.lowest()),
+        });
+        held.sum()
     }
 
     /// A copy that has more than what it is a copy of is a content of its own; one of something that is gone is that.
@@ -174,47 +202,15 @@ impl Registry {
         });
     }
 
-    /// Makes sure that one more file can be opened. `false`: all that are open are needed.
-    pub(super) fn make_room(&mut self, now: Clock, changes: &mut Vec<Change>) -> bool {
-        if self.open_files() < self.site.capacity {
-            return true;
-        }
-        let closable = match &mut self.closable {
-            Some(closable) => closable,
-            closable => {
-                let is_done = |(_, followed): &(&Place, &Followed)| followed.file.lowest() >= followed.file.size();
-                let of = |(place, followed): (&Place, &Followed)| (followed.still_since, *place);
-                let mut done: Vec<(Duration, Place)> = self.followed.iter().filter(is_done).map(of).collect();
-                done.sort_unstable_by(|a, b| b.cmp(a));
-                closable.insert(done.into_iter().map(|(_, place)| place).collect())
-            }
-        };
-        while let Some(place) = closable.pop() {
-            let Some(followed) = self.followed.get(&place) else { continue };
-            // Whatever was written since the last look is not read yet.
-            if followed.is_intact()
-                && followed.deleted_at.is_none()
-                && followed.file.end().is_ok_and(|end| followed.file.lowest() >= end)
-            {
-                self.close(place, now, changes);
-                return true;
-            }
-        }
-        false
-    }
-
-    pub(super) fn open_files(&self) -> usize {
-        self.followed.len() + self.adrift.len() + self.heirs.len() + self.pending.len()
-    }
-
     /// Closes a file of which no output needs anything.
-    fn close(&mut self, place: Place, now: Clock, changes: &mut Vec<Change>) {
+    pub(super) fn close(&mut self, place: Place, now: Clock, changes: &mut Vec<Change>) {
         let Some(followed) = self.followed.remove(&place) else { return };
         if self.by_path.get(&followed.path) == Some(&place) {
             self.by_path.remove(&followed.path);
         }
+        self.closing.push(Arc::downgrade(&followed.file));
         let is_intact = followed.is_intact();
-        let Followed { file, path, family, size, changed, deleted_at, spool, .. } = followed;
+        let Followed { file, path, family, size, changed, deleted_at, spool, .. } = *followed;
         if spool != Spool::Nothing {
             changes.push(Change::Unsave(file.name()));
         }
@@ -229,66 +225,80 @@ impl Registry {
                 known.packing = heir.backing.packing;
                 known.size = heir.backing.end().unwrap_or(known.size);
                 known.is_deleted = false;
-                known.seen_at = super::seen_at(&heir.path);
+                known.seen_at = super::seen_at(&heir.path, &known.origin.path);
                 changes.push(Change::Updated(known.clone()));
                 let remembered = Remembered { known, points: file.points(), trail: file.trail() };
                 let (path, size, changed) = (heir.path, heir.size, heir.changed);
-                self.quiet.insert(place, Quiet { remembered, path, size, changed, is_rotated: true });
+                self.be_quiet(place, Quiet { remembered, path, size, changed, is_rotated: true });
                 changes.push(Change::Closed { key: file.key });
             }
             None if is_away => self.leave(&file, !is_intact || deleted_at.is_some(), now, changes),
             None => {
-                let remembered = Remembered::of(&file);
+                let mut remembered = Remembered::of(&file);
+                // There can be very many of them, and few are copied.
+                remembered.trail = remembered.trail.split_off(remembered.trail.len().saturating_sub(2));
                 let is_rotated = family.is_rotated;
-                self.quiet.insert(place, Quiet { remembered, path, size, changed, is_rotated });
+                self.be_quiet(place, Quiet { remembered, path, size, changed, is_rotated });
                 changes.push(Change::Closed { key: file.key });
             }
         }
     }
 
+    pub(super) fn be_absent(&mut self, absent: Absent) {
+        self.note_kin(&absent.remembered.known, Path::new(""), Whence::Absent(absent.name()));
+        self.absent.insert(absent);
+    }
+
+    pub(super) fn be_quiet(&mut self, place: Place, quiet: Quiet) {
+        self.note_kin(&quiet.remembered.known, &quiet.path, Whence::Quiet(place));
+        self.quiet.insert(place, Box::new(quiet));
+    }
+
     /// A content is in no file any more, and nobody reads it.
     pub(super) fn leave(&mut self, file: &TailFile, is_displaced: bool, now: Clock, changes: &mut Vec<Change>) {
         let remembered = Remembered::of(file);
-        self.absent.push(Absent { remembered, since: now.uptime, is_displaced, is_said: true });
+        self.be_absent(Absent { remembered, since: now.uptime, is_displaced, is_said: true });
         changes.push(Change::Closed { key: file.key });
     }
 
     /// Contents that are in the spool only.
     fn restore(&mut self, now: Clock, changes: &mut Vec<Change>) {
         for spooled in std::mem::take(&mut self.spooled) {
-            let is_of = |absent: &Absent| absent.remembered.known.origin.name == spooled.name;
-            let index = self.absent.iter().position(is_of);
-            if index.is_none() && self.names.contains(&spooled.name) {
+            let is_absent = self.absent.get(spooled.name).is_some();
+            if !is_absent && self.names.contains(&spooled.name) {
                 // Another file holds it.
                 changes.push(Change::Unsave(spooled.name));
                 continue;
             }
-            let Ok(file) = backing::open(&spooled.path) else { continue };
+            let file = match backing::open(&spooled.path) {
+                Ok(file) => file,
+                Err(error) => {
+                    if error.kind() != std::io::ErrorKind::NotFound {
+                        changes.push(Change::Unreadable { path: spooled.path.clone(), error });
+                        self.spooled.push(spooled);
+                    }
+                    continue;
+                }
+            };
             let Ok(metadata) = file.metadata() else { continue };
-            let identity = backing::identify(&metadata);
             let mut backing = Backing::plain(Arc::new(file));
             backing.packing = spooled.packing;
+            let mut content = Content::unseen(backing, backing::identify(&metadata));
+            (content.size, content.changed) = (metadata.len(), backing::changed(&metadata));
             let name = spooled.path.file_name().unwrap_or_default().to_string_lossy();
-            let sighting = Sighting {
-                family: crate::model::Family { base: name.into_owned(), is_rotated: true },
-                source: 0,
-                path: spooled.path,
-                device: identity.device,
-                inode: identity.inode,
-                size: metadata.len(),
-                changed: backing::changed(&metadata),
-            };
-            let mut content = Content { backing, identity, size: 0, changed: 0, head: Vec::new() };
-            let Some(index) = index else {
+            let family = Family { base: name.into_owned(), is_rotated: true };
+            let sighting = sighting_of(0, spooled.path, &content, family);
+            let Some(absent) = self.absent.take(spooled.name) else {
                 // The state does not know it any more: what was saved is sent again, as something new.
                 if content.look_anew().is_ok() {
                     self.place(content, sighting, now, changes);
                 }
                 continue;
             };
-            (content.size, content.changed) = (sighting.size, sighting.changed);
-            let Remembered { known, .. } = self.absent.swap_remove(index).remembered;
+            let Remembered { known, .. } = absent.remembered;
             content.backing.base = spooled.base;
+            // An output can be further than what could be saved.
+            content.backing.is_copy = true;
             content.backing.unpacked = known.size;
             let place = content.place();
             changes.push(self.follow(known, true, content, &sighting, now));
@@ -304,32 +314,28 @@ impl Registry {
         for absent in self.absent.iter_mut().filter(|absent| !absent.is_said && self.looks >= SURE) {
             absent.is_said = true;
             let Remembered { known, points, .. } = &absent.remembered;
-            let source = self.site.sources.iter().position(|name| *name == known.origin.source);
-            let takers = source.and_then(|source| self.site.takers.get(source)).copied().unwrap_or(0);
+            let is_there = || may_be_at(Path::new(&*known.seen_at), known.identity.place());
+            if self.unwanted.contains(&known.origin.name) && is_there() {
+                continue;
+            }
+            let takers = self.site.source_of(known).map_or(0, |source| self.site.takers_of(source));
             let lowest = if points.len() < takers { Some(0) } else { points.iter().map(|point| point.at).min() };
             let lowest = lowest.unwrap_or(u64::MAX);
             let unread = known.size.max(u64::from(known.head.len)).saturating_sub(lowest);
             // Nothing more was coming, and nothing is missing.
             let is_whole = known.size > 0 && unread == 0;
-            if takers > 0 && !is_whole && (known.head.len > 0 || lowest > 0) {
+            if takers > 0 && !is_whole && !known.is_lost && (known.head.len > 0 || lowest > 0) {
+                let lost = Known { is_lost: true, ..known.clone() };
+                changes.push(Change::Updated(lost));
                 changes.push(Change::Destroyed { known: known.clone(), unread: Some(unread).filter(|n| *n > 0) });
             }
         }
         let is_old =
             |absent: &Absent| now.wall.0.saturating_sub(absent.remembered.known.last_seen.0) > REMEMBERED_FOR;
-        // The longest absent first.
-        self.absent.sort_by_key(|absent| std::cmp::Reverse((absent.remembered.known.last_seen, absent.since)));
-        let mut nth = 0;
-        self.absent.retain(|absent| {
-            nth += 1;
-            let stays = !absent.is_said || (nth <= REMEMBERED && !is_old(absent));
-            if !stays {
-                let name = absent.remembered.known.origin.name;
-                self.names.remove(&name);
-                changes.push(Change::Forgotten(name));
-            }
-            stays
-        });
+        for absent in self.absent.forget(REMEMBERED, is_old) {
+            changes.push(Change::Forgotten(absent.name()));
+            self.forget(&absent.remembered.known);
+        }
     }
 }
 
@@ -370,19 +376,19 @@ impl Followed {
     /// The head is all of the first 4 KiB that were ever seen.
     pub(super) fn grow_head(&mut self, changes: &mut Vec<Change>) {
         let head = self.file.head();
-        if head.len as usize == Mark::MAX || self.file.size() <= u64::from(head.len) {
-            return;
-        }
         let backing = self.file.backing();
-        if backing.packing != Packing::Plain || backing.base > 0 {
-            return;
+        let may_grow = (head.len as usize) < Mark::MAX && self.file.size() > u64::from(head.len);
+        // Where it was truncated meanwhile, and its old head says too little to show it, what was read does.
+        if may_grow && backing.packing == Packing::Plain && backing.base == 0 && self.is_intact() {
+            let mut bytes = [0; Mark::MAX];
+            let Ok(n) = backing.read_at(&mut bytes, 0) else { return };
+            self.file.grow_head(&bytes[..n]);
         }
-        let mut bytes = [0; Mark::MAX];
-        let Ok(n) = backing.read_at(&mut bytes, 0) else { return };
-        // Another head is a truncation: the reader that meets it says so.
-        if has_head(&bytes[..n], &head) {
-            let grown = self.file.update(|known| known.head = Mark::of(&bytes[..n]));
-            changes.extend(grown.map(Change::Updated));
+        // A reader may have seen more of it first.
+        let head = self.file.head();
+        if head.len > self.head_said {
+            self.head_said = head.len;
+            changes.push(Change::Updated(self.file.known_now()));
         }
     }
 }

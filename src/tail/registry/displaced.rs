@@ -1,6 +1,6 @@
 //! Contents that were truncated away: their copies are looked for before they are called lost.
 
-use super::{Adrift, Change, Clock, Content, Followed, Registry};
+use super::{Adrift, Change, Clock, Content, Registry, Whence};
 use crate::{
     ack::FileKey,
     model::{Family, Packing, Sighting},
@@ -13,8 +13,16 @@ use std::{path::PathBuf, sync::Arc};
 const LOOKS: u8 = 2;
 
 impl Registry {
-    /// A reader found that the content of `key` was truncated away. Several readers may say so, of the same event.
-    pub fn replace(&mut self, key: FileKey, now: Clock, changes: &mut Vec<Change>) {
+    /// A reader found that the content of `key` was truncated away, in the file that it was in after `moves` moves.
+    /// Several readers may say so, of the same event.
+    pub fn replaced(&mut self, key: FileKey, moves: u64, now: Clock, changes: &mut Vec<Change>) {
+        let files = &mut self.followed.values().map(|followed| &followed.file);
+        if files.any(|file| file.key == key && file.moves() == moves) {
+            self.replace(key, now, changes);
+        }
+    }
+
+    pub(super) fn replace(&mut self, key: FileKey, now: Clock, changes: &mut Vec<Change>) {
         let Some((place, followed)) = self.followed.iter().find(|(_, followed)| followed.file.key == key) else {
             return;
         };
@@ -27,7 +35,7 @@ impl Registry {
             return;
         }
         let identity = old.known_now().identity;
-        let mut content = Content { backing, identity, size: 0, changed: 0, head: Vec::new() };
+        let mut content = Content::unseen(backing, identity);
         if let Err(error) = content.look_anew() {
             self.unreplaced.push(key);
             changes.push(Change::Unreadable { path, error });
@@ -43,11 +51,15 @@ impl Registry {
     /// Looks at the files that may have been copied to the one of this sighting: what they hold must be known as of
     /// now.
     pub(super) fn replace_spoiled(&mut self, sighting: &Sighting, now: Clock, changes: &mut Vec<Change>) {
-        let followed = self.followed.values();
-        let is_spoiled = |followed: &&Followed| {
+        let kin = self.kin.as_ref().and_then(|kin| kin.get(&self.family_of(sighting))).into_iter().flatten();
+        let followed = kin.filter_map(|whence| match whence {
+            Whence::Followed(place) => self.followed.get(place),
+            Whence::Quiet(_) | Whence::Absent(_) => None,
+        });
+        let spoiled = followed.filter(|followed| {
             self.is_family(&followed.file.known, &followed.path, sighting) && !followed.is_intact()
-        };
-        let spoiled: Vec<FileKey> = followed.filter(is_spoiled).map(|followed| followed.file.key).collect();
+        });
+        let spoiled: Vec<FileKey> = spoiled.map(|followed| followed.file.key).collect();
         spoiled.into_iter().for_each(|key| self.replace(key, now, changes));
     }
 
@@ -55,23 +67,20 @@ impl Registry {
     fn cast_adrift(&mut self, file: Arc<crate::tail::TailFile>, now: Clock, changes: &mut Vec<Change>) {
         file.set_life(Life::Adrift);
         let name = file.name();
-        let heir = self.heirs.iter().find(|(_, heir)| heir.of == name).map(|(place, _)| *place);
-        if let Some(heir) = heir.and_then(|place| self.heirs.remove(&place)) {
+        let ends = self.heirs.iter().filter(|(_, heir)| heir.of == name);
+        let mut ends: Vec<_> = ends.map(|(place, heir)| (heir.backing.end().unwrap_or(0), *place)).collect();
+        // The longest first: copies can have been made at different times.
+        ends.sort_unstable_by(|a, b| b.cmp(a));
+        for (_, place) in ends {
+            let Some(heir) = self.heirs.remove(&place) else { continue };
             let identity = heir.backing.file.metadata().map(|metadata| crate::tail::backing::identify(&metadata));
-            if let Ok(identity) = identity {
-                let mut content = Content {
-                    backing: heir.backing,
-                    identity,
-                    size: heir.size,
-                    changed: heir.changed,
-                    head: Vec::new(),
-                };
-                let is_there = content.look_anew().is_ok();
-                // It was a copy when it was met; it is read as the content only if it still is.
-                if is_there && self.is_like(&file, &content) {
-                    let sighting = sighting_of(file.source, heir.path, &content, heir.family);
-                    return self.move_to(file, content, &sighting, now, changes);
-                }
+            let Ok(identity) = identity else { continue };
+            let (size, changed) = (heir.size, heir.changed);
+            let mut content = Content { backing: heir.backing, identity, size, changed, head: Vec::new() };
+            // It was a copy when it was met; it is read as the content only if it still is.
+            if content.look_anew().is_ok() && self.is_like(&file, &content) {
+                let sighting = sighting_of(file.source, heir.path, &content, heir.family);
+                return self.move_to(file, content, &sighting, now, changes);
             }
         }
         let is_done = file.lowest() >= file.known_len();
@@ -106,7 +115,8 @@ impl Registry {
     }
 }
 
-fn sighting_of(source: usize, path: PathBuf, content: &Content, family: Family) -> Sighting {
+/// A file that is open, as a scan would have seen it.
+pub(super) fn sighting_of(source: usize, path: PathBuf, content: &Content, family: Family) -> Sighting {
     Sighting {
         path,
         source,

@@ -18,8 +18,8 @@ impl Registry {
     pub fn figures(&self) -> Figures {
         let deleted = self.followed.values().filter(|followed| followed.deleted_at.is_some());
         Figures {
-            open: (self.followed.len() + self.adrift.len()) as u64,
-            waiting: self.waiting as u64,
+            open: self.known_open() as u64,
+            waiting: self.waiting.len() as u64,
             deleted_bytes: deleted.map(|followed| followed.file.size().saturating_sub(followed.file.lowest())).sum(),
         }
     }

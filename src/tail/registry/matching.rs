@@ -2,7 +2,7 @@
 //! heads alone when that would skip anything, and never by names.
 
 use super::{
-    Clock, Content, Followed, Registry, Remembered,
+    Absent, Clock, Content, Followed, Registry, Remembered,
     relatives::{Relative, Whereabouts},
 };
 use crate::{
@@ -56,13 +56,25 @@ impl Registry {
         let mut asks_again = false;
         // As far as it goes it is like a file that is at hand: a copy of that, which is being made.
         let mut is_growing = false;
+        let len = inspected.map_or(content.size, |inspected| inspected.backing.unpacked);
+        // Of some the spool has more than a compressed form that was made too early.
+        let is_saved = |known: &Known| self.spooled.iter().any(|spooled| spooled.name == known.origin.name);
         for relative in self.relatives(content, sighting, now) {
-            // A plain file beside a rotated one is not made of it: that one was renamed.
-            if !is_packed && relative.at == Whereabouts::Rotated {
+            if relative.at == Whereabouts::Missing && len < relative.of.known.size && is_saved(&relative.of.known) {
+                continue;
+            }
+            // A plain file beside a rotated one is not made of it: that one was renamed. Beside a compressed one it may be
+            // what that was made of.
+            let is_plain = relative.of.known.packing == Packing::Plain;
+            if !is_packed && is_plain && relative.at == Whereabouts::Rotated {
                 continue;
             }
             let likeness = match &relative.source {
-                Some(source) => beside(source, content, inspected),
+                Some(source) => match beside(source, content, inspected) {
+                    // Truncated while it was looked at.
+                    Likeness::Other if !holds(source, &relative.of) => likeness(&relative.of, content, inspected),
+                    found => found,
+                },
                 None => likeness(&relative.of, content, inspected),
             };
             match likeness {
@@ -122,7 +134,7 @@ impl Registry {
     }
 
     /// The remembered content that lives in the file with this identity, if any.
-    pub(super) fn candidate(&self, content: &Content) -> Option<usize> {
+    pub(super) fn candidate(&self, content: &Content) -> Option<FileName> {
         let Content { identity, head, .. } = content;
         let is_exact = |known: &Known| {
             known.identity.place() == identity.place()
@@ -139,9 +151,8 @@ impl Registry {
                 && has_head(head, &known.head)
         };
         let newest = |matches: &dyn Fn(&Known) -> bool| {
-            let indexed = self.absent.iter().enumerate().filter(|(_, absent)| !absent.is_displaced);
-            let indexed = indexed.filter(|(_, absent)| matches(&absent.remembered.known));
-            indexed.max_by_key(|(_, absent)| absent.remembered.known.generation).map(|(index, _)| index)
+            let found = self.absent.in_inode(identity.inode).filter(|absent| matches(&absent.remembered.known));
+            found.max_by_key(|absent| absent.remembered.known.generation).map(Absent::name)
         };
         newest(&is_exact).or_else(|| newest(&is_moved))
     }
@@ -154,10 +165,18 @@ impl Followed {
         if backing.packing != Packing::Plain || backing.base > 0 {
             return true;
         }
-        let identity = self.file.known.identity;
-        let mut content = Content { backing, identity, size: 0, changed: 0, head: Vec::new() };
-        content.look_anew().is_ok() && content.holds_all(&self.file.known_now(), &self.file.points()).unwrap_or(false)
+        holds(&backing, &Remembered::of(&self.file))
     }
+}
+
+/// Whether a plain file still holds what was read of a content.
+fn holds(backing: &Backing, of: &Remembered) -> bool {
+    let (backing, identity) = (backing.clone(), of.known.identity);
+    let mut content = Content::unseen(backing, identity);
+    let is_like = content.look_anew().is_ok() && content.holds_all(&of.known, &of.points).unwrap_or(false);
+    // Further than any output has committed, and so further than the state knows.
+    let read = of.trail.last().filter(|_| !content.backing.is_copy);
+    is_like && read.is_none_or(|(end, mark)| content.mark(*end, mark.len).ok().flatten() == Some(*mark))
 }
 
 impl Content {
@@ -223,8 +242,9 @@ fn beside(source: &Backing, content: &Content, inspected: Option<&Inspected>) ->
 fn likeness(of: &Remembered, content: &Content, inspected: Option<&Inspected>) -> Likeness {
     let head = &of.known.head;
     let len = inspected.map_or(content.size, |inspected| inspected.backing.unpacked);
+    let is_read = of.points.iter().any(|point| point.at > 0) || !of.trail.is_empty();
     // Nothing was seen of it: nothing can be recognised, and nothing was sent. And what was deleted cannot have grown.
-    if head.len == 0 || (of.known.is_deleted && len > of.known.size) {
+    if (head.len == 0 && !is_read) || (of.known.is_deleted && len > of.known.size) {
         return Likeness::Other;
     }
     if content.head.len() < head.len as usize {
@@ -234,7 +254,7 @@ fn likeness(of: &Remembered, content: &Content, inspected: Option<&Inspected>) -
         return Likeness::Other;
     }
     // `None`: nobody asked for this mark.
-    let holds = |end: u64, mark: &Mark| match inspected {
+    let has = |end: u64, mark: &Mark| match inspected {
         Some(inspected) if mark.len > 0 => {
             let found = inspected.marks.iter().find(|(at, of)| (*at, of.len) == (end, mark.len));
             found.map(|(_, found)| found == mark)
@@ -249,21 +269,19 @@ fn likeness(of: &Remembered, content: &Content, inspected: Option<&Inspected>) -
             is_short = true;
             continue;
         }
-        match holds(point.rewind, &point.mark) {
+        match has(point.rewind, &point.mark) {
             Some(true) => {}
             Some(false) => return Likeness::Other,
             None => is_unasked = true,
         }
     }
-    if !is_short && !is_unasked {
-        return Likeness::Same;
-    }
     // A copy that was made before the last bytes were written and read, or is looked at while the content is read on.
     let trail = of.trail.iter().rev().filter(|(end, _)| *end <= len);
-    match trail.filter_map(|(end, mark)| holds(*end, mark)).next() {
-        Some(true) => Likeness::Same,
+    match trail.filter_map(|(end, mark)| has(*end, mark)).next() {
         Some(false) => Likeness::Other,
+        Some(true) => Likeness::Same,
         None if is_unasked => Likeness::Unasked,
-        None => Likeness::TooShort,
+        None if is_short => Likeness::TooShort,
+        None => Likeness::Same,
     }
 }

@@ -1,8 +1,8 @@
 //! Files that are met for the first time, or again after they were out of sight.
 
 use super::{
-    Absent, Change, Clock, Content, Followed, Heir, Pending, Quiet, Registry, Remembered, STILL, Spool, State,
-    matching::Decision, place, seen_at,
+    Absent, Change, Clock, Content, Heir, Pending, Quiet, Registry, Remembered, STILL, State, matching::Decision,
+    place, seen_at,
 };
 use crate::{
     model::{FileName, Mark, Packing, Sighting, packing_of},
@@ -22,30 +22,25 @@ impl Registry {
             pending.sighting = sighting;
             return;
         }
-        // Nothing to read, and nothing to know it by.
-        if sighting.size == 0 && sighting.family.is_rotated {
-            return;
-        }
         match self.open(&sighting) {
             Ok(content) => self.place(content, sighting, now, changes),
             // Renamed or deleted since the scan: the next one knows.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => {
-                if Errno::from_io_error(&error) == Some(Errno::MFILE) {
-                    // Fewer than the limit says: others of the process have them.
-                    self.site.capacity = self.site.capacity.min(self.open_files()).max(1);
-                }
-                changes.push(Change::Unreadable { path: sighting.path, error });
+            Err(error) if Errno::from_io_error(&error) == Some(Errno::MFILE) => {
+                // Fewer than the limit says: others of the process have them.
+                self.site.capacity = self.site.capacity.min(self.open_files()).max(1);
+                self.waiting.push_back(sighting);
             }
+            Err(error) => changes.push(Change::Unreadable { path: sighting.path, error }),
         }
     }
 
     fn open(&self, sighting: &Sighting) -> io::Result<Content> {
         let file = backing::open(&sighting.path)?;
         let place = backing::identify(&file.metadata()?);
-        let is_known_packed = self.absent.iter().any(|absent| {
+        let is_known_packed = self.absent.in_inode(place.inode).any(|absent| {
             let known = &absent.remembered.known;
-            known.packing != Packing::Plain && !absent.is_displaced && known.identity.place() == place.place()
+            known.packing != Packing::Plain && known.identity.place() == place.place()
         });
         let name = sighting.path.file_name().unwrap_or_default().to_string_lossy();
         let named = packing_of(&name);
@@ -61,21 +56,21 @@ impl Registry {
             return;
         }
         let is_packed = content.backing.packing != Packing::Plain;
-        if let Some(index) = self.candidate(&content) {
-            let Remembered { known, points, .. } = &self.absent[index].remembered;
+        let candidate = self.candidate(&content);
+        if let Some((name, absent)) = candidate.and_then(|name| Some((name, self.absent.get(name)?))) {
+            let Remembered { known, points, .. } = &absent.remembered;
             let unpacked = known.size;
             match content.holds_all(known, points) {
                 // How much comes out of it was never found out.
                 Ok(true) if is_packed && unpacked == 0 => {}
                 Ok(true) => {
                     content.backing.unpacked = unpacked;
-                    let absent = self.absent.swap_remove(index);
-                    return self.take_up(absent, content, &sighting, now, changes);
+                    if let Some(absent) = self.absent.take(name) {
+                        self.take_up(absent, content, &sighting, now, changes);
+                    }
+                    return;
                 }
-                Ok(false) => {
-                    self.absent[index].is_displaced = true;
-                    self.absent[index].since = now.uptime;
-                }
+                Ok(false) => self.absent.displace(name, now.uptime),
                 Err(error) => return changes.push(Change::Unreadable { path: sighting.path, error }),
             }
         }
@@ -90,6 +85,7 @@ impl Registry {
     /// Has a compressed file inspected.
     fn ask(&mut self, mut pending: Pending, now: Clock, changes: &mut Vec<Change>) {
         let place = pending.content.place();
+        self.index_kin();
         let wanted = self.wanted_marks(&pending.content, &pending.sighting, now);
         let backing = &pending.content.backing;
         changes.push(Change::Inspect(Inspection {
@@ -103,7 +99,7 @@ impl Registry {
     }
 
     /// Takes in the answer to [`Change::Inspect`].
-    pub fn inspected(&mut self, inspected: Inspected, now: Clock, changes: &mut Vec<Change>) {
+    pub fn inspected(&mut self, mut inspected: Inspected, now: Clock, changes: &mut Vec<Change>) {
         let Some(mut pending) = self.pending.remove(&inspected.place) else { return };
         // What was asked was asked of another file, so to speak.
         if !pending.content.look_again().is_ok_and(|is_new| !is_new) {
@@ -112,22 +108,32 @@ impl Registry {
             return;
         }
         pending.content.backing = inspected.backing.clone();
-        if let Some(error) = inspected.broken {
-            pending.state = State::Broken(error);
-            self.pending.insert(inspected.place, pending);
-            return;
+        match inspected.broken.take() {
+            Some(error) => {
+                let place = inspected.place;
+                pending.state = State::Broken(Box::new(inspected), error);
+                self.pending.insert(place, pending);
+                if self.is_hurried {
+                    self.reconsider(now, changes);
+                }
+            }
+            None => {
+                pending.state = State::Undecided;
+                self.settle(pending, Some(&inspected), now, changes);
+            }
         }
-        pending.state = State::Undecided;
-        self.settle(pending, Some(&inspected), now, changes);
     }
 
     /// Puts a file where it belongs, as far as that can be known now.
     fn settle(&mut self, pending: Pending, inspected: Option<&Inspected>, now: Clock, changes: &mut Vec<Change>) {
-        // Whether it is a copy of what a file held, or of what that file holds since it was truncated.
-        self.replace_spoiled(&pending.sighting, now, changes);
-        let Pending { content, sighting, .. } = &pending;
         // A file that was not rotated is written to: it is nothing's copy.
-        let is_made = sighting.family.is_rotated || inspected.is_some();
+        let is_made = pending.sighting.family.is_rotated || inspected.is_some();
+        if is_made {
+            self.index_kin();
+            // Whether it is a copy of what a file held, or of what that file holds since it was truncated.
+            self.replace_spoiled(&pending.sighting, now, changes);
+        }
+        let Pending { content, sighting, .. } = &pending;
         let decision = if is_made { self.decide(content, sighting, inspected, now) } else { Decision::New };
         let is_over = pending.is_over(now);
         let Pending { content, sighting, still_since, .. } = pending;
@@ -154,6 +160,9 @@ impl Registry {
     /// Looks again at the files of which it is not known what they are.
     pub(super) fn reconsider(&mut self, now: Clock, changes: &mut Vec<Change>) {
         let places: Vec<super::Place> = self.pending.keys().copied().collect();
+        if !places.is_empty() {
+            self.index_kin();
+        }
         for place in places {
             let Some(mut pending) = self.pending.remove(&place) else { continue };
             // What cannot be looked at now is looked at by the next scan.
@@ -165,27 +174,27 @@ impl Registry {
             match pending.state {
                 State::Undecided if is_packed => self.ask(pending, now, changes),
                 State::Undecided => self.settle(pending, None, now, changes),
-                State::Broken(_) if pending.is_over(now) && !self.has_source(&pending, now) => {
+                State::Broken(..) if (self.is_hurried || pending.is_over(now)) && !self.has_source(&pending, now) => {
                     self.give_in(pending, now, changes);
                 }
-                State::Asked | State::Broken(_) => _ = self.pending.insert(place, pending),
+                State::Asked | State::Broken(..) => _ = self.pending.insert(place, pending),
             }
         }
     }
 
     /// A compressed file is cut off or damaged, and nothing more is coming: what comes out of it is read.
     fn give_in(&mut self, mut pending: Pending, now: Clock, changes: &mut Vec<Change>) {
-        let State::Broken(error) = pending.state else { return };
-        if pending.content.backing.unpacked == 0 && error.kind() != io::ErrorKind::UnexpectedEof {
-            // It only begins like a compressed file.
-            pending.content.backing.packing = Packing::Plain;
-            if let Err(error) = pending.content.look_anew() {
-                return changes.push(Change::Unreadable { path: pending.sighting.path, error });
-            }
-        } else {
+        let State::Broken(inspected, error) = std::mem::replace(&mut pending.state, State::Undecided) else { return };
+        if inspected.backing.unpacked > 0 || error.kind() == io::ErrorKind::UnexpectedEof {
             changes.push(Change::Broken { path: pending.sighting.path.clone(), error });
+            return self.settle(pending, Some(&inspected), now, changes);
         }
-        self.begin(pending.content, &pending.sighting, now, changes);
+        // It only begins like a compressed file.
+        pending.content.backing.packing = Packing::Plain;
+        match pending.content.look_anew() {
+            Ok(()) => self.begin(pending.content, &pending.sighting, now, changes),
+            Err(error) => changes.push(Change::Unreadable { path: pending.sighting.path, error }),
+        }
     }
 
     /// A content that was in no file is in this one.
@@ -197,14 +206,14 @@ impl Registry {
         now: Clock,
         changes: &mut Vec<Change>,
     ) {
-        if let Some(index) = self.absent.iter().position(|absent| absent.remembered.known.origin.name == name) {
-            let absent = self.absent.swap_remove(index);
+        if let Some(absent) = self.absent.take(name) {
             return self.take_up(absent, content, sighting, now, changes);
         }
         let quiet = self.quiet.iter().find(|(_, quiet)| quiet.remembered.known.origin.name == name);
         if let Some(place) = quiet.map(|(place, _)| *place)
-            && let Some(Quiet { remembered, .. }) = self.quiet.remove(&place)
+            && let Some(quiet) = self.quiet.remove(&place)
         {
+            let Quiet { remembered, .. } = *quiet;
             let absent = Absent { remembered, since: now.uptime, is_displaced: true, is_said: true };
             return self.take_up(absent, content, sighting, now, changes);
         }
@@ -222,8 +231,8 @@ impl Registry {
         now: Clock,
         changes: &mut Vec<Change>,
     ) {
-        let (place, packing) = (content.place(), content.backing.packing);
-        let (identity, at) = (content.identity, seen_at(&sighting.path));
+        let (place, packing, shape) = (content.place(), content.backing.packing, (content.size, content.changed));
+        let (identity, at) = (content.identity, seen_at(&sighting.path, &file.known.origin.path));
         let len = content.backing.end().unwrap_or(content.size);
         let expected = file.known_len();
         content.backing.is_copy = true;
@@ -232,27 +241,14 @@ impl Registry {
         let updated = file.update(|known| {
             known.identity = identity;
             known.packing = packing;
-            known.is_deleted = false;
+            (known.is_deleted, known.is_lost) = (false, false);
             known.seen_at = at;
             known.size = len;
         });
         changes.extend(updated.map(Change::Updated));
         file.note_moved(len);
         changes.push(Change::Grew);
-        self.by_path.insert(sighting.path.clone(), place);
-        let followed = Followed {
-            file,
-            path: sighting.path.clone(),
-            family: sighting.family.clone(),
-            size: content.size,
-            changed: content.changed,
-            still_since: now.uptime,
-            deleted_at: None,
-            is_said: false,
-            expected,
-            spool: Spool::Nothing,
-        };
-        self.followed.insert(place, followed);
+        self.keep(file, place, shape, expected, sighting, now);
     }
 
     /// A content that was remembered only is in this file.
@@ -269,8 +265,8 @@ impl Registry {
         // The device number can have changed, or the content is in another file; the name stays.
         known.identity = content.identity;
         known.packing = content.backing.packing;
-        known.is_deleted = false;
-        known.seen_at = seen_at(&sighting.path);
+        (known.is_deleted, known.is_lost) = (false, false);
+        known.seen_at = seen_at(&sighting.path, &known.origin.path);
         known.last_seen = now.day();
         let len = content.backing.end().unwrap_or(content.size);
         if known.identity != before.identity || known.packing != Packing::Plain {
@@ -282,11 +278,10 @@ impl Registry {
         if known != before {
             changes.push(Change::Updated(known.clone()));
         }
-        let source = self.source_of(&known).unwrap_or(sighting.source);
-        let takers = self.site.takers.get(source).copied().unwrap_or(0);
+        let takers = self.site.takers_of(self.site.source_of(&known).unwrap_or(sighting.source));
         let is_done = points.len() >= takers && points.iter().all(|point| point.at >= len);
         if is_done && sighting.family.is_rotated {
-            self.quiet.insert(
+            self.be_quiet(
                 content.place(),
                 Quiet {
                     remembered: Remembered { known, points, trail },
@@ -300,9 +295,14 @@ impl Registry {
         }
         // It can be a copy that was made before the last bytes were written.
         content.backing.is_copy = points.iter().any(|point| point.at > len);
+        let place = content.place();
         let change = self.follow(known, true, content, sighting, now);
         if let Change::Opened { file, .. } = &change {
             file.set_trail(trail);
+        }
+        if let Some(followed) = self.followed.get_mut(&place) {
+            // Less than it is known to have had is a loss to be said.
+            followed.expected = before.size;
         }
         changes.push(change);
     }
@@ -317,16 +317,21 @@ impl Registry {
     }
 
     /// Whether the file is known to hold nothing that is not delivered.
-    pub(super) fn is_quiet(&mut self, sighting: &Sighting, now: Clock) -> bool {
+    pub(super) fn is_quiet(&mut self, sighting: &Sighting, now: Clock, changes: &mut Vec<Change>) -> bool {
         let place = place(sighting);
         let Some(quiet) = self.quiet.get_mut(&place) else { return false };
         if (quiet.size, quiet.changed) == (sighting.size, sighting.changed) {
             quiet.path.clone_from(&sighting.path);
             quiet.is_rotated = sighting.family.is_rotated;
+            let known = &mut quiet.remembered.known;
+            if std::mem::replace(&mut known.last_seen, now.day()) != now.day() {
+                changes.push(Change::Updated(known.clone()));
+            }
             return true;
         }
-        if let Some(Quiet { remembered, .. }) = self.quiet.remove(&place) {
-            self.absent.push(Absent { remembered, since: now.uptime, is_displaced: false, is_said: true });
+        if let Some(quiet) = self.quiet.remove(&place) {
+            let Quiet { remembered, .. } = *quiet;
+            self.be_absent(Absent { remembered, since: now.uptime, is_displaced: false, is_said: true });
         }
         false
     }
@@ -335,13 +340,11 @@ impl Registry {
     pub(super) fn is_heir(&mut self, sighting: &Sighting) -> bool {
         let place = place(sighting);
         let Some(heir) = self.heirs.get_mut(&place) else { return false };
-        let is_same = (heir.size, heir.changed) == (sighting.size, sighting.changed);
-        if is_same || heir.backing.packing == Packing::Plain {
+        if (heir.size, heir.changed) == (sighting.size, sighting.changed) {
             heir.path.clone_from(&sighting.path);
-            (heir.size, heir.changed) = (sighting.size, sighting.changed);
             return true;
         }
-        // Compressed anew.
+        // A copy that grows, or something else by now.
         self.heirs.remove(&place);
         false
     }
@@ -351,6 +354,9 @@ impl Pending {
     /// Whether nothing more is coming.
     fn is_over(&self, now: Clock) -> bool {
         let is_deleted = || self.content.backing.file.metadata().is_ok_and(|metadata| metadata.nlink() == 0);
-        now.uptime.saturating_sub(self.still_since) >= STILL || is_deleted()
+        // It can have been still for long when it was met. Where the clocks differ, it is taken for whole too early, and
+        // its lines can come twice.
+        let was_still = now.wall.0.saturating_sub(self.content.changed) >= STILL.as_nanos() as i64;
+        now.uptime.saturating_sub(self.still_since) >= STILL || was_still || is_deleted()
     }
 }

@@ -11,33 +11,42 @@
 //! A file that holds nothing of its own, because it is a copy or a compressed form of a content that is read from
 //! another file, is that content's *heir*. A file of which this is not known yet is *pending*.
 
+mod absent;
 mod age;
+mod change;
+mod content;
 mod displaced;
 mod figures;
 mod matching;
 mod meet;
 mod relatives;
+mod room;
+mod sighted;
 
+pub use change::{Change, Clock, Remembered, Site};
+pub use content::{begins_like, identity_of};
 pub use figures::Figures;
 
 use super::{
     backing::{self, Backing},
     file::{self, TailFile},
-    inspect::Inspection,
-    reader::has_head,
-    spool::{Saving, Spooled},
-    unpack,
+    inspect::Inspected,
+    spool::Spooled,
 };
 use crate::{
     ack::FileKey,
-    model::{Family, FileName, Identity, Known, Mark, Nanos, Origin, Packing, Point, Sighting, packing_of},
+    model::{Family, FileName, Known, Mark, Nanos, Origin, Packing, Sighting},
 };
+use absent::{Absent, Absents};
+use content::Content;
+use relatives::{Kin, Whence};
+use room::Room;
+use sighted::seen_at;
 use std::{
-    collections::{HashMap, HashSet},
-    fs::File,
+    collections::{HashMap, HashSet, VecDeque},
     io,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Weak},
     time::Duration,
 };
 
@@ -52,136 +61,43 @@ const REMEMBERED: usize = 1024;
 const REMEMBERED_FOR: i64 = 7 * DAY;
 const DAY: i64 = 86_400 * Nanos::SECOND;
 
-/// Now, on both clocks.
-#[derive(Clone, Copy, Debug)]
-pub struct Clock {
-    /// Since the agent started; never goes back.
-    pub uptime: Duration,
-    /// The wall clock.
-    pub wall: Nanos,
-}
-
-/// What the state remembers of a file's content.
-#[derive(Clone, Debug)]
-pub struct Remembered {
-    /// What it is.
-    pub known: Known,
-    /// Every output's place in it.
-    pub points: Vec<Point>,
-    /// Ends of stretches before those places, and their marks, rising; not kept over a restart.
-    pub trail: Vec<(u64, Mark)>,
-}
-
-impl Remembered {
-    fn of(file: &TailFile) -> Remembered {
-        Remembered { known: file.known_now(), points: file.points(), trail: file.trail() }
-    }
-}
-
-/// What a look at the files found.
-#[derive(Debug)]
-pub enum Change {
-    /// A file's content to read: new, known from before, or in the place of one that was truncated.
-    Opened {
-        /// The content.
-        file: Arc<TailFile>,
-        /// Whether the state knew it; otherwise it must be persisted before the first send.
-        is_remembered: bool,
-    },
-    /// Something of what is persisted of a content is another now.
-    Updated(Known),
-    /// A content that no file holds any more was dropped to make room, or because it is long gone.
-    Forgotten(FileName),
-    /// A remembered content is in no file that can be found: truncated away, deleted, or out of sight, while nobody
-    /// looked.
-    Destroyed {
-        /// The content.
-        known: Known,
-        /// How many bytes of it, at least, some output did not have, where that is known.
-        unread: Option<u64>,
-    },
-    /// The file grew or changed.
-    Grew,
-    /// Nobody needs the file open any more; its place is remembered.
-    Closed {
-        /// Its number in this process.
-        key: FileKey,
-    },
-    /// A file cannot be opened or read; tried again at each scan.
-    Unreadable {
-        /// Where it is.
-        path: PathBuf,
-        /// Why.
-        error: io::Error,
-    },
-    /// Has to be unpacked to know what it is: [`Registry::inspected`] wants the answer.
-    Inspect(Inspection),
-    /// A compressed file is cut off or damaged, and stays so; what comes out of it is read.
-    Broken {
-        /// Where it is.
-        path: PathBuf,
-        /// What is wrong.
-        error: io::Error,
-    },
-    /// Deleted, and some output has not got all of it: [`Registry::saved`] wants the answer.
-    Save(Saving),
-    /// Nothing of a content is needed from the spool.
-    Unsave(FileName),
-    /// A program writes to a file that was deleted.
-    WrittenThoughDeleted {
-        /// Where it was.
-        path: PathBuf,
-    },
-    /// So many files wait for a descriptor; 0 when none waits any more. Said when it changes from or to 0.
-    Short {
-        /// How many.
-        waiting: usize,
-    },
-}
-
-/// What a registry is told about the agent.
-#[derive(Debug)]
-pub struct Site {
-    /// What tells this machine's files from those of others.
-    pub machine: Vec<u8>,
-    /// The agent's name in every record.
-    pub host: String,
-    /// The names of the sources, in configuration order.
-    pub sources: Vec<String>,
-    /// By source: whether rotated files go to a folder of their own.
-    pub rotates_elsewhere: Vec<bool>,
-    /// How many outputs there are.
-    pub outputs: usize,
-    /// By source: how many of them take it.
-    pub takers: Vec<usize>,
-    /// How many files may be open.
-    pub capacity: usize,
-}
-
 /// The followed files. Owned by one thread.
 pub struct Registry {
     site: Site,
-    followed: HashMap<Place, Followed>,
-    quiet: HashMap<Place, Quiet>,
+    followed: HashMap<Place, Box<Followed>>,
+    quiet: HashMap<Place, Box<Quiet>>,
     heirs: HashMap<Place, Heir>,
     pending: HashMap<Place, Pending>,
     adrift: Vec<Adrift>,
-    absent: Vec<Absent>,
+    absent: Absents,
+    /// Where to look for what a file can be made of; made anew when it is needed.
+    kin: Option<Kin>,
     /// What the spool held when the agent started, as long as nobody has asked for it.
     spooled: Vec<Spooled>,
     /// Where each was last seen; may hold paths of before.
     by_path: HashMap<PathBuf, Place>,
     /// Truncated contents in whose place nothing could be opened yet: no reader says so twice.
     unreplaced: Vec<FileKey>,
-    /// In this look: files that can be closed when there are no descriptors left, the best last.
-    closable: Option<Vec<Place>>,
+    room: Room,
+    /// Closed here; a reader may have them open for a moment more.
+    closing: Vec<Weak<TailFile>>,
     /// Complete scans so far.
     looks: u64,
-    /// Files that waited for a descriptor at the last scan.
-    waiting: usize,
+    /// Files of the last scan that wait for a descriptor.
+    waiting: VecDeque<Sighting>,
+    /// It was said that there are too few.
+    is_short: bool,
     next_key: FileKey,
     /// Of all contents that are known.
     names: HashSet<FileName>,
+    /// Where contents were first seen, with their number.
+    origins: HashMap<Arc<str>, usize>,
+    /// The end is near: what may still come is not waited for.
+    is_hurried: bool,
+    /// Since when something is inspected.
+    inspecting_since: Option<Duration>,
+    /// Contents that the configuration does not name any more: they are remembered, and left alone.
+    unwanted: HashSet<FileName>,
     nonce: Box<dyn FnMut() -> u64 + Send>,
 }
 
@@ -202,8 +118,12 @@ struct Followed {
     size: u64,
     changed: i64,
     still_since: Duration,
+    /// It was truncated since the last look.
+    has_shrunk: bool,
     /// When no path was found to lead to it any more.
     deleted_at: Option<Duration>,
+    /// So much of its head is persisted.
+    head_said: u32,
     /// A program wrote to it after it was deleted, and that was said.
     is_said: bool,
     /// As many bytes the content is known to have had in the file that it was in before.
@@ -259,7 +179,7 @@ enum State {
     /// It is compressed, and being inspected.
     Asked,
     /// It is compressed, and was cut off or damaged when it was inspected.
-    Broken(io::Error),
+    Broken(Box<Inspected>, io::Error),
 }
 
 /// A content that was truncated away; perhaps a copy of it turns up.
@@ -267,27 +187,6 @@ struct Adrift {
     file: Arc<TailFile>,
     /// So many complete scans more it is looked for.
     looks_left: u8,
-}
-
-/// A content that is in no file as far as is known.
-struct Absent {
-    remembered: Remembered,
-    since: Duration,
-    /// Its file holds another content now, or was deleted: an equal identity means nothing.
-    is_displaced: bool,
-    /// It was said that it is lost, or it is known to be delivered.
-    is_said: bool,
-}
-
-/// An open file as it is now.
-struct Content {
-    backing: Backing,
-    identity: Identity,
-    /// Of the file.
-    size: u64,
-    changed: i64,
-    /// Up to the first 4 KiB of the content.
-    head: Vec<u8>,
 }
 
 impl std::fmt::Debug for Registry {
@@ -302,7 +201,7 @@ impl std::fmt::Debug for Registry {
                 &self.pending.iter().map(|(p, q)| (place((p, &q.sighting.path)), &q.state)).collect::<Vec<_>>(),
             )
             .field("adrift", &self.adrift.iter().map(|adrift| adrift.file.name()).collect::<Vec<_>>())
-            .field("absent", &self.absent.iter().map(|a| a.remembered.known.origin.name).collect::<Vec<_>>())
+            .field("absent", &self.absent.iter().map(Absent::name).collect::<Vec<_>>())
             .finish_non_exhaustive()
     }
 }
@@ -323,23 +222,58 @@ impl Registry {
             remembered,
         };
         let names = remembered.iter().map(|remembered| remembered.known.origin.name).collect();
-        Registry {
+        let mut origins = HashMap::new();
+        for remembered in &remembered {
+            *origins.entry(Arc::clone(&remembered.known.origin.path)).or_default() += 1;
+        }
+        let mut registry = Registry {
             site,
             followed: HashMap::new(),
             quiet: HashMap::new(),
             heirs: HashMap::new(),
             pending: HashMap::new(),
             adrift: Vec::new(),
-            absent: remembered.into_iter().map(absent).collect(),
+            absent: Absents::default(),
+            kin: None,
             spooled,
             by_path: HashMap::new(),
             unreplaced: Vec::new(),
-            closable: None,
+            room: Room::default(),
+            closing: Vec::new(),
             looks: 0,
-            waiting: 0,
+            waiting: VecDeque::new(),
+            is_short: false,
             next_key: 0,
             names,
+            origins,
+            unwanted: HashSet::new(),
+            is_hurried: false,
+            inspecting_since: None,
             nonce,
+        };
+        remembered.into_iter().map(absent).for_each(|absent| registry.absent.insert(absent));
+        registry
+    }
+
+    /// Does not wait any more for what may still come: the agent stops, or ships once what there is.
+    pub fn hurry(&mut self) {
+        self.is_hurried = true;
+    }
+
+    /// The configuration does not name these contents any more.
+    pub fn leave_alone(&mut self, names: HashSet<FileName>) {
+        self.unwanted = names;
+    }
+
+    /// A content is forgotten for good.
+    fn forget(&mut self, known: &Known) {
+        self.names.remove(&known.origin.name);
+        self.unwanted.remove(&known.origin.name);
+        if let Some(count) = self.origins.get_mut(&known.origin.path) {
+            *count -= 1;
+            if *count == 0 {
+                self.origins.remove(&known.origin.path);
+            }
         }
     }
 
@@ -355,8 +289,8 @@ impl Registry {
 
     /// Whether it is not known of all files what they are, or not all of them could be opened.
     pub fn is_settling(&self) -> bool {
-        let is_open = |pending: &Pending| !matches!(pending.state, State::Broken(_));
-        self.waiting > 0 || self.pending.values().any(is_open)
+        let is_open = |pending: &Pending| !matches!(pending.state, State::Broken(..));
+        self.has_waiting() || self.pending.values().any(is_open)
     }
 
     /// What a stop should persist: the lengths of contents that some output has not got all of.
@@ -369,8 +303,10 @@ impl Registry {
     /// Takes in one complete scan.
     pub fn look(&mut self, mut sightings: Vec<Sighting>, now: Clock) -> Vec<Change> {
         let mut changes = Vec::new();
-        let mut waiting = 0;
-        self.closable = None;
+        self.waiting.clear();
+        self.kin = None;
+        self.closing.retain(|file| file.strong_count() > 0);
+        self.room = Room::default();
         for key in std::mem::take(&mut self.unreplaced) {
             self.replace(key, now, &mut changes);
         }
@@ -378,18 +314,21 @@ impl Registry {
             // Contents that no glob leads to any more, though their file is where it was.
             self.look_where_last_seen(&mut sightings);
         }
+        sightings.iter_mut().for_each(|sighting| self.find_base(sighting));
         // The oldest first, so that a backlog is delivered in the order in which it was written.
         sightings.sort_by(|a, b| a.changed.cmp(&b.changed).then_with(|| a.path.cmp(&b.path)));
-        let by_path: HashMap<PathBuf, Place> = sightings.iter().map(|s| (s.path.clone(), place(s))).collect();
+        let by_path: HashMap<&Path, Place> = sightings.iter().map(|s| (s.path.as_path(), place(s))).collect();
         let seen: HashSet<Place> = by_path.values().copied().collect();
         // What is known as of now, before anything is compared with it.
         let mut met = Vec::new();
-        for sighting in sightings {
-            match self.followed.get_mut(&place(&sighting)) {
+        for sighting in &sightings {
+            match self.followed.get_mut(&place(sighting)) {
                 Some(followed) => {
                     followed.note(sighting.size, sighting.changed, now, &mut changes);
                     followed.grow_head(&mut changes);
-                    followed.family.clone_from(&sighting.family);
+                    if followed.family != sighting.family {
+                        followed.family.clone_from(&sighting.family);
+                    }
                     if followed.path != sighting.path {
                         self.moved(sighting, &mut changes);
                     }
@@ -397,40 +336,37 @@ impl Registry {
                 None => met.push(sighting),
             }
         }
+        // Readers find out too, but one that waits for its destination does not read.
+        let shrunk = self
+            .followed
+            .values_mut()
+            .filter_map(|followed| std::mem::take(&mut followed.has_shrunk).then_some(followed.file.key));
+        let shrunk: Vec<FileKey> = shrunk.collect();
+        shrunk.into_iter().for_each(|key| self.replace(key, now, &mut changes));
         // What can be a copy comes after all that it can be a copy of.
-        let lived: HashSet<(u64, u64)> =
-            self.absent.iter().map(|absent| absent.remembered.known.identity.place()).collect();
-        met.sort_by_key(|sighting| sighting.family.is_rotated && !lived.contains(&place(sighting)));
+        let is_known = |sighting: &Sighting| self.absent.in_inode(sighting.inode).next().is_some();
+        met.sort_by_cached_key(|sighting| sighting.family.is_rotated && !is_known(sighting));
         for sighting in met {
-            if self.is_quiet(&sighting, now) || self.is_heir(&sighting) {
+            // Of an empty rotated file there is nothing to read, and nothing to know it by.
+            let is_nothing = sighting.size == 0 && sighting.family.is_rotated;
+            if is_nothing || self.is_quiet(sighting, now, &mut changes) || self.is_heir(sighting) {
                 continue;
             }
-            if self.pending.contains_key(&place(&sighting)) || self.make_room(now, &mut changes) {
-                self.meet(sighting, now, &mut changes);
+            if self.pending.contains_key(&place(sighting)) || self.make_room(now, &mut changes) {
+                self.meet(sighting.clone(), now, &mut changes);
             } else {
-                waiting += 1;
+                self.waiting.push_back(sighting.clone());
             }
         }
         self.looks += 1;
         self.age(&seen, &by_path, now, &mut changes);
-        if (waiting == 0) != (self.waiting == 0) {
+        // More are behind than there are descriptors.
+        let waiting = self.waiting.len();
+        let is_short = waiting > self.room.promised || (self.is_short && waiting > 0);
+        if is_short != std::mem::replace(&mut self.is_short, is_short) {
             changes.push(Change::Short { waiting });
         }
-        self.waiting = waiting;
         changes
-    }
-
-    /// A followed file has another path.
-    fn moved(&mut self, sighting: Sighting, changes: &mut Vec<Change>) {
-        let place = place(&sighting);
-        let Some(followed) = self.followed.get_mut(&place) else { return };
-        if self.by_path.get(&followed.path) == Some(&place) {
-            self.by_path.remove(&followed.path);
-        }
-        let at = seen_at(&sighting.path);
-        changes.extend(followed.file.update(|known| known.seen_at = at).map(Change::Updated));
-        followed.path.clone_from(&sighting.path);
-        self.by_path.insert(sighting.path, place);
     }
 
     /// Looks at the one file that was last seen at `path`, because a notification said so. `false` when there is
@@ -440,49 +376,10 @@ impl Registry {
         let Some(followed) = followed.filter(|followed| followed.path == path) else { return false };
         if let Ok(metadata) = followed.file.metadata() {
             followed.note(metadata.len(), backing::changed(&metadata), now, changes);
+            // Before its readers are told: what they send must be known again.
+            followed.grow_head(changes);
         }
         true
-    }
-
-    /// Contents that no glob leads to any more, though their file is where it was: behind a link that was turned to
-    /// another file.
-    fn look_where_last_seen(&self, sightings: &mut Vec<Sighting>) {
-        use std::os::unix::fs::MetadataExt as _;
-        let mut seen: HashSet<Place> = sightings.iter().map(place).collect();
-        for absent in self.absent.iter().filter(|absent| !absent.is_displaced) {
-            let known = &absent.remembered.known;
-            let identity = known.identity.place();
-            let Some(source) = self.source_of(known).filter(|_| !seen.contains(&identity)) else { continue };
-            let path = PathBuf::from(&known.seen_at);
-            let Ok(metadata) = std::fs::metadata(&path) else { continue };
-            if metadata.is_file() && (metadata.dev(), metadata.ino()) == identity && seen.insert(identity) {
-                let name = path.file_name().unwrap_or_default().to_string_lossy();
-                sightings.push(Sighting {
-                    family: Family { base: name.into_owned(), is_rotated: true },
-                    path,
-                    source,
-                    device: identity.0,
-                    inode: identity.1,
-                    size: metadata.len(),
-                    changed: backing::changed(&metadata),
-                });
-            }
-        }
-    }
-
-    fn family_of(&self, sighting: &Sighting) -> u64 {
-        use std::hash::{DefaultHasher, Hash as _, Hasher as _};
-        let elsewhere = self.site.rotates_elsewhere.get(sighting.source) == Some(&true);
-        let folder = sighting.path.parent().filter(|_| !elsewhere);
-        let mut hash = DefaultHasher::new();
-        (sighting.source, folder, &sighting.family.base).hash(&mut hash);
-        hash.finish()
-    }
-
-    /// The source that owned it at first sight, where there still is one of that name: how its lines are framed must
-    /// not change.
-    fn source_of(&self, known: &Known) -> Option<usize> {
-        self.site.sources.iter().position(|name| *name == known.origin.source)
     }
 
     fn follow(
@@ -494,7 +391,7 @@ impl Registry {
         now: Clock,
     ) -> Change {
         let place = content.place();
-        let source = self.source_of(&known).unwrap_or(sighting.source);
+        let source = self.site.source_of(&known).unwrap_or(sighting.source);
         // Nothing is sure of a length that cannot be asked for; the next look asks again.
         let len = content.backing.end().unwrap_or(content.size);
         let is_packed = content.backing.packing != Packing::Plain;
@@ -505,21 +402,38 @@ impl Registry {
         }
         let file = Arc::new(file);
         self.next_key += 1;
+        self.keep(Arc::clone(&file), place, (content.size, content.changed), 0, sighting, now);
+        Change::Opened { file, is_remembered }
+    }
+
+    /// A content is followed from now on, in the file at `place`, which has this size and time of change. `expected`: as
+    /// many bytes it is known to have had.
+    fn keep(
+        &mut self,
+        file: Arc<TailFile>,
+        place: Place,
+        (size, changed): (u64, i64),
+        expected: u64,
+        sighting: &Sighting,
+        now: Clock,
+    ) {
         self.by_path.insert(sighting.path.clone(), place);
+        self.note_kin(&file.known, &sighting.path, Whence::Followed(place));
         let followed = Followed {
-            file: Arc::clone(&file),
             path: sighting.path.clone(),
             family: sighting.family.clone(),
-            size: content.size,
-            changed: content.changed,
+            size,
+            changed,
             still_since: now.uptime,
+            has_shrunk: false,
             deleted_at: None,
+            head_said: file.head().len,
             is_said: false,
-            expected: 0,
+            expected,
             spool: Spool::Nothing,
+            file,
         };
-        self.followed.insert(place, followed);
-        Change::Opened { file, is_remembered }
+        self.followed.insert(place, Box::new(followed));
     }
 
     /// What to call a new content: never as another one that is known.
@@ -533,11 +447,14 @@ impl Registry {
             }
             generation += 1;
         };
+        let text: Arc<str> = path.to_string_lossy().into();
+        *self.origins.entry(Arc::clone(&text)).or_default() += 1;
         Known {
+            seen_at: seen_at(path, &text),
             origin: Origin {
                 name,
-                host: self.site.host.clone(),
-                path: path.to_string_lossy().into_owned(),
+                host: Arc::clone(&self.site.host),
+                path: text,
                 source: self.site.sources.get(source).cloned().unwrap_or_default(),
                 first_seen: now.wall,
             },
@@ -548,75 +465,9 @@ impl Registry {
             packing: content.backing.packing,
             size: 0,
             is_deleted: false,
+            is_lost: false,
             last_seen: now.day(),
-            seen_at: seen_at(path),
         }
-    }
-}
-
-/// Whether the file at `path`, compressed or not, begins as the content did: then it is a copy of it, or looks like one.
-pub fn begins_like(path: &Path, known: &Known) -> bool {
-    let named = packing_of(&path.file_name().unwrap_or_default().to_string_lossy());
-    let content = backing::open(path).and_then(|file| Content::look(file, true, named));
-    known.head.len > 0 && content.is_ok_and(|content| has_head(&content.head, &known.head))
-}
-
-/// The path with its links resolved: what a link leads to later may be another file.
-fn seen_at(path: &Path) -> String {
-    std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned()).to_string_lossy().into_owned()
-}
-
-impl Clock {
-    fn day(self) -> Nanos {
-        Nanos(self.wall.0 - self.wall.0.rem_euclid(DAY))
-    }
-}
-
-impl Content {
-    /// Looks into an open file. `may_be_packed`: a file that is being written to is never taken for a compressed one,
-    /// whatever its first bytes are. `named`: what its name says.
-    fn look(file: File, may_be_packed: bool, named: Packing) -> io::Result<Content> {
-        let identity = backing::identify(&file.metadata()?);
-        let backing = Backing::plain(Arc::new(file));
-        let mut content = Content { backing, identity, size: 0, changed: 0, head: Vec::new() };
-        content.look_anew()?;
-        if may_be_packed {
-            content.backing.packing = unpack::packing_of(&content.head, named)
-                .map_err(|form| io::Error::other(format!("is compressed with {form}, which cannot be read")))?;
-            if content.backing.packing != Packing::Plain {
-                content.look_anew()?;
-            }
-        }
-        Ok(content)
-    }
-
-    fn place(&self) -> Place {
-        self.identity.place()
-    }
-
-    /// Whether the file has changed; then it is looked at anew.
-    fn look_again(&mut self) -> io::Result<bool> {
-        let metadata = self.backing.file.metadata()?;
-        let is_new = (metadata.len(), backing::changed(&metadata)) != (self.size, self.changed);
-        if is_new {
-            self.look_anew()?;
-        }
-        Ok(is_new)
-    }
-
-    fn look_anew(&mut self) -> io::Result<()> {
-        let metadata = self.backing.file.metadata()?;
-        (self.size, self.changed) = (metadata.len(), backing::changed(&metadata));
-        self.head = match self.backing.packing {
-            Packing::Plain => {
-                let mut head = vec![0; Mark::MAX];
-                let n = backing::read_at(&self.backing.file, &mut head, 0)?;
-                head.truncate(n);
-                head
-            }
-            packing => unpack::head(&self.backing.file, packing),
-        };
-        Ok(())
     }
 }
 
@@ -625,9 +476,10 @@ impl Followed {
         if (size, changed) == (self.size, self.changed) {
             return;
         }
+        self.has_shrunk |= size < self.size && !self.file.is_packed();
         (self.size, self.changed) = (size, changed);
         self.still_since = now.uptime;
-        if self.file.life() == file::Life::Final && self.file.backing().packing == Packing::Plain {
+        if self.file.life() == file::Life::Final && !self.file.is_packed() {
             self.file.set_life(file::Life::Live);
         }
         self.file.note_change(self.file.end().unwrap_or(size));

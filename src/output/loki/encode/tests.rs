@@ -10,7 +10,13 @@ const _: () = assert!(MAX_PART.div_ceil(3) * 4 <= MAX_LINE && MAX_PART == 196_60
 
 fn origin(host: &str, path: &str) -> Origin {
     let (host, path) = (host.to_owned(), path.to_owned());
-    Origin { name: FileName(0xab), host, path, source: "s".into(), first_seen: Nanos::default() }
+    Origin {
+        name: FileName(0xab),
+        host: host.into(),
+        path: path.into(),
+        source: "s".into(),
+        first_seen: Nanos::default(),
+    }
 }
 
 fn record(body: &[u8]) -> Record<'_> {
@@ -21,8 +27,8 @@ fn record(body: &[u8]) -> Record<'_> {
 fn expected(record: &Record<'_>, origin: &Origin) -> EntryAdapter {
     let mut pairs = vec![
         ("auditship_file", origin.name.to_string()),
-        ("auditship_host", origin.host.clone()),
-        ("auditship_path", origin.path.clone()),
+        ("auditship_host", origin.host.to_string()),
+        ("auditship_path", origin.path.to_string()),
         ("auditship_seq", record.seq.to_string()),
         ("auditship_offset", record.offset.to_string()),
     ];
