@@ -10,10 +10,11 @@
 //!
 //! Known limits: the fields of a long line are looked for in its first [`HEAD`] bytes only.
 
+pub mod container;
 #[cfg(test)]
 mod tests;
 
-use crate::model::{Digest, Part};
+use crate::model::{Digest, Part, Stamp};
 use memchr::memchr2;
 use sha2::{Digest as _, Sha256};
 
@@ -32,9 +33,21 @@ pub const MAX_PREFIX: usize = 256;
 /// How a source's lines become records.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
-    prefix: Vec<u8>,
+    /// None is empty; the longest first.
+    prefixes: Vec<Vec<u8>>,
     limit: usize,
     part: usize,
+}
+
+/// Whether a line is a record, as far as its first bytes decide it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verdict {
+    /// It is, without so many bytes at its start.
+    Ours(usize),
+    /// It is not.
+    Foreign,
+    /// The bytes so far do not decide it.
+    Open,
 }
 
 impl Settings {
@@ -42,12 +55,61 @@ impl Settings {
     /// [`MAX_PREFIX`] bytes. `limit`: the longest body of one record, 16 bytes to 256 KiB; a longer line is cut into
     /// parts of three quarters of that, because a part that is not UTF-8 grows by a third on its way.
     pub fn new(prefix: Vec<u8>, limit: usize) -> Settings {
-        let limit = limit.clamp(16, 256 * 1024);
-        Settings { prefix: prefix[..prefix.len().min(MAX_PREFIX)].to_vec(), limit, part: limit / 4 * 3 }
+        Settings::with_prefixes(vec![prefix], limit)
+    }
+
+    /// As [`Settings::new`], with any number of prefixes: of those that a line begins with, the longest is taken off.
+    /// Empty ones do not count; when none is left every line is a record. With two or more the limit is at least
+    /// four times [`MAX_PREFIX`].
+    pub fn with_prefixes(mut prefixes: Vec<Vec<u8>>, limit: usize) -> Settings {
+        prefixes.retain(|prefix| !prefix.is_empty());
+        prefixes.iter_mut().for_each(|prefix| prefix.truncate(MAX_PREFIX));
+        prefixes.sort_by_key(|prefix| std::cmp::Reverse(prefix.len()));
+        // What is kept of a line until its prefix is known is then less than a part.
+        let least = if prefixes.len() > 1 { 4 * MAX_PREFIX } else { 16 };
+        let limit = limit.clamp(least, 256 * 1024);
+        Settings { prefixes, limit, part: limit / 4 * 3 }
     }
 
     fn is_too_long(&self, body: &[u8]) -> bool {
         body.len() > self.limit || (body.len() > self.part && std::str::from_utf8(body).is_err())
+    }
+
+    /// Whether `text`, with which a line begins, begins with a prefix. Of fewer bytes than a prefix has it says
+    /// nothing.
+    fn has_prefix(&self, text: &[u8]) -> bool {
+        self.prefixes.iter().any(|prefix| text.starts_with(prefix))
+    }
+
+    /// Whether a line that begins with `text` may begin with a prefix when more of it is there.
+    fn may_have_prefix(&self, text: &[u8]) -> bool {
+        self.prefixes.iter().any(|prefix| prefix.len() > text.len() && prefix.starts_with(text))
+    }
+
+    /// What becomes of a line that begins with `text`. `is_whole`: nothing comes after it.
+    fn verdict(&self, text: &[u8], is_whole: bool) -> Verdict {
+        if self.prefixes.is_empty() {
+            return Verdict::Ours(0);
+        }
+        if !is_whole && self.may_have_prefix(text) {
+            return Verdict::Open;
+        }
+        let Some(prefix) = self.prefixes.iter().find(|prefix| text.starts_with(prefix)) else {
+            return Verdict::Foreign;
+        };
+        match text.get(prefix.len()) {
+            Some(b' ') => Verdict::Ours(prefix.len() + 1),
+            None if !is_whole => Verdict::Open,
+            _ => Verdict::Ours(prefix.len()),
+        }
+    }
+
+    /// The line without the prefix and one space after it; `None` when it does not begin with a prefix.
+    fn strip<'b>(&self, line: &'b [u8]) -> Option<&'b [u8]> {
+        match self.verdict(line, true) {
+            Verdict::Ours(skipped) => line.get(skipped..),
+            Verdict::Foreign | Verdict::Open => None,
+        }
     }
 }
 
@@ -87,6 +149,51 @@ pub struct Framed<'b> {
     pub is_unterminated: bool,
     /// The bytes in which its fields are looked for; `None` for a part after the first, which shares the first's.
     pub head: Option<&'b [u8]>,
+    /// Whether `head` is all of the line: then what is wrong with it is wrong with the line.
+    pub is_head_whole: bool,
+    /// Whether the line is not of the form that its file has, or may lack a piece. Only in container logs.
+    pub is_malformed: bool,
+    /// The time that the container runtime wrote; of a joined line, that of its first piece.
+    pub time: Option<Stamp>,
+    /// Where the container wrote it.
+    pub stream: Option<Stream>,
+}
+
+/// The standard stream of a container that a line was written to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Stream {
+    /// Standard output.
+    Stdout,
+    /// Standard error.
+    Stderr,
+}
+
+impl<'b> Framed<'b> {
+    /// A record that is all of its line, of which nothing but the bytes is known.
+    fn whole(body: &'b [u8], offset: u64, end: u64, is_unterminated: bool) -> Framed<'b> {
+        Framed {
+            body,
+            offset,
+            end,
+            part: None,
+            is_unterminated,
+            head: Some(body),
+            is_head_whole: true,
+            is_malformed: false,
+            time: None,
+            stream: None,
+        }
+    }
+
+    /// Not the first part of a line.
+    fn part(body: &'b [u8], offset: u64, end: u64, part: Part, is_unterminated: bool) -> Framed<'b> {
+        Framed {
+            part: Some(part),
+            head: None,
+            is_head_whole: false,
+            ..Framed::whole(body, offset, end, is_unterminated)
+        }
+    }
 }
 
 /// The place in a file's lines. One per file and reader; begins at the start of a line.
@@ -203,15 +310,10 @@ impl Lines {
 
     /// A whole line; `newline`: how many bytes its end has.
     fn line<'b>(&mut self, settings: &Settings, line: &'b [u8], at: u64, newline: usize) -> Step<'b> {
-        match strip(&settings.prefix, line) {
-            Some(body) if !settings.is_too_long(body) => Step::Record(Framed {
-                body,
-                offset: at,
-                end: at + (line.len() + newline) as u64,
-                part: None,
-                is_unterminated: newline == 0,
-                head: Some(body),
-            }),
+        match settings.strip(line) {
+            Some(body) if !settings.is_too_long(body) => {
+                Step::Record(Framed::whole(body, at, at + (line.len() + newline) as u64, newline == 0))
+            }
             Some(body) => self.first_part(settings, body, at, line.len() - body.len()),
             None if line.len() < MAX_STEP => Step::Passed { end: at + (line.len() + newline) as u64 },
             None => self.begin_foreign(at),
@@ -221,12 +323,11 @@ impl Lines {
     /// `bytes` begin a line whose end is not there yet; in the first `clear` of them there is no gap.
     #[cold]
     fn open_ended<'b>(&mut self, settings: &Settings, bytes: &'b [u8], clear: usize, at: u64) -> Step<'b> {
-        let known = bytes.len().min(settings.prefix.len());
-        if bytes[..known] != settings.prefix[..known] {
+        if !settings.prefixes.is_empty() && !settings.has_prefix(bytes) && !settings.may_have_prefix(bytes) {
             return if clear < MAX_STEP { Step::More } else { self.begin_foreign(at) };
         }
         // What is sought in its head must not depend on whether a gap is seen whole yet.
-        match strip(&settings.prefix, &bytes[..clear]) {
+        match settings.strip(&bytes[..clear]) {
             Some(body) if body.len() >= HEAD => self.first_part(settings, body, at, clear - body.len()),
             _ => Step::More,
         }
@@ -261,12 +362,10 @@ impl Lines {
         whole.update(&body[..cut]);
         self.open = Open::Parts { start: at, number: 1, whole };
         Step::Record(Framed {
-            body: &body[..cut],
-            offset: at,
-            end: at + (skipped + cut) as u64,
             part: Some(Part { number: 1, whole: None }),
-            is_unterminated: false,
             head: Some(&body[..body.len().min(HEAD)]),
+            is_head_whole: body.len() < HEAD,
+            ..Framed::whole(&body[..cut], at, at + (skipped + cut) as u64, false)
         })
     }
 
@@ -282,20 +381,19 @@ impl Lines {
             let body = &rest[..cut_at(rest, settings.part)];
             *number = number.saturating_add(1);
             whole.update(body);
-            let part = Some(Part { number: *number, whole: None });
-            let end = at + body.len() as u64;
-            return Step::Record(Framed { body, offset: at, end, part, is_unterminated: false, head: None });
+            let part = Part { number: *number, whole: None };
+            return Step::Record(Framed::part(body, at, at + body.len() as u64, part, false));
         }
         if stop.at().is_none() && !is_last {
             return Step::More;
         }
         whole.update(rest);
         let whole: Digest = whole.clone().finalize().into();
-        let part = Some(Part { number: number.saturating_add(1), whole: Some(whole) });
+        let part = Part { number: number.saturating_add(1), whole: Some(whole) };
         self.open = Open::Line;
         let is_unterminated = !matches!(stop, Stop::Newline(_));
         let end = at + rest.len() as u64 + u64::from(!is_unterminated);
-        Step::Record(Framed { body: rest, offset: at, end, part, is_unterminated, head: None })
+        Step::Record(Framed::part(rest, at, end, part, is_unterminated))
     }
 
     /// Leaves the offset where it is: the next step passes over the line's bytes without buffering them all.
@@ -322,15 +420,6 @@ impl Lines {
         self.open = Open::Line;
         Step::Passed { end: at + end as u64 }
     }
-}
-
-/// The line without the prefix and one space after it; `None` when it does not begin with the prefix.
-fn strip<'b>(prefix: &[u8], line: &'b [u8]) -> Option<&'b [u8]> {
-    if prefix.is_empty() {
-        return Some(line);
-    }
-    let body = line.strip_prefix(prefix)?;
-    Some(body.strip_prefix(b" ").unwrap_or(body))
 }
 
 /// Where to cut `bytes`, which are longer than `part`: at `part`, or up to three bytes before it so as not to cut a

@@ -261,7 +261,18 @@ impl Lane {
     fn gap(&mut self, file: &mut LaneFile, start: u64, end: u64, rewind: u64, before: &[u8], now: Duration) -> bool {
         let text = format!("{{\"auditship\":\"gap\",\"offset\":{start},\"bytes\":{}}}", end - start);
         let body = text.as_bytes();
-        let framed = Framed { body, offset: start, end, part: None, is_unterminated: false, head: Some(body) };
+        let framed = Framed {
+            body,
+            offset: start,
+            end,
+            part: None,
+            is_unterminated: false,
+            head: Some(body),
+            is_head_whole: true,
+            is_malformed: false,
+            time: None,
+            stream: None,
+        };
         if end > file.place.done {
             alarm::gap(&self.plan.name, &file.file, start, end - start);
         }
