@@ -65,8 +65,12 @@ start_at = {{ toRawJson .Values.source.startAt }}
 [outputs.loki]
 type = "loki"
 url  = {{ toRawJson .Values.loki.url }}
-{{- with .Values.loki.tenantId }}
-tenant_id = {{ include "auditship.label" . }}
+{{- if and .Values.loki.tenantId .Values.loki.tenantLabel }}
+{{- fail "loki.tenantId and loki.tenantLabel: only one of them" }}
+{{- else if .Values.loki.tenantLabel }}
+tenant_id = { label = {{ toRawJson .Values.loki.tenantLabel }} }
+{{- else if .Values.loki.tenantId }}
+tenant_id = {{ toRawJson .Values.loki.tenantId }}
 {{- end }}
 {{- $file := printf "%s/%s" $secrets .Values.secret.credentialKey | toRawJson }}
 {{- if eq .Values.loki.auth "bearer" }}
