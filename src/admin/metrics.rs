@@ -38,6 +38,10 @@ const COUNTERS: &[Of<OutputNumbers>] = &[
         n.acknowledged_bytes
     }),
     ("refused_records", None, "Records that the destination refused; they are held.", |n| n.refused),
+    ("dead_lettered_records", None, "Records that were put aside as dead letters.", |n| n.dead_lettered),
+    ("dead_lettered", Some(Unit::Bytes), "Bytes of records that were put aside as dead letters.", |n| {
+        n.dead_lettered_bytes
+    }),
     ("requests", None, "Requests, repeated ones included.", |n| n.requests),
     ("sent", Some(Unit::Bytes), "Bytes of request bodies, compressed.", |n| n.sent_bytes),
     ("lost", Some(Unit::Bytes), "Bytes that were truncated away before they were read.", |n| n.lost_bytes),
@@ -72,7 +76,9 @@ const FILE_COUNTERS: &[Of<FileNumbers>] = &[
 const FILE_GAUGES: &[Of<FileNumbers>] = &[
     ("open_files", None, "Files that are open.", |n| n.open),
     ("waiting_files", None, "Files that wait for a descriptor.", |n| n.waiting),
-    ("deleted", Some(Unit::Bytes), "Bytes of deleted files that some output does not have.", |n| n.deleted_bytes),
+    ("deleted", Some(Unit::Bytes), "Bytes in deleted files or the spool only that some output does not have.", |n| {
+        n.deleted_bytes
+    }),
 ];
 
 #[derive(Debug)]

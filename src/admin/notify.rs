@@ -16,6 +16,10 @@ use std::{
     time::{Duration, Instant},
 };
 
+/// A start that is not complete may take so much longer: a first scan of very many files takes what it takes …
+const LONGER: Duration = Duration::from_secs(60);
+/// … as long as this is said again this often.
+const EXTEND: Duration = Duration::from_secs(20);
 /// The status is told this often at most.
 const STATUS: Duration = Duration::from_secs(10);
 /// The most characters of it.
@@ -31,6 +35,8 @@ pub struct Notifier {
     is_ready: bool,
     is_stopping: bool,
     alive_at: Option<Instant>,
+    /// When more time for the start was asked for.
+    extended_at: Option<Instant>,
     status: String,
     status_at: Option<Instant>,
     /// It was said that nobody listens.
@@ -64,6 +70,7 @@ impl Notifier {
             is_ready: false,
             is_stopping: false,
             alive_at: None,
+            extended_at: None,
             status: String::new(),
             status_at: None,
             is_failing: false,
@@ -77,6 +84,11 @@ impl Notifier {
         if !self.is_ready && !self.is_stopping && live.is_scanned() {
             self.is_ready = true;
             message.push_str("READY=1\n");
+        }
+        let is_starting = !self.is_ready && !self.is_stopping;
+        if is_starting && is_due(self.extended_at, EXTEND) && live.stuck().is_none() {
+            self.extended_at = Some(now);
+            let _ = writeln!(message, "EXTEND_TIMEOUT_USEC={}", LONGER.as_micros());
         }
         if self.watchdog.is_some_and(|period| is_due(self.alive_at, period)) && live.stuck().is_none() {
             self.alive_at = Some(now);
@@ -201,7 +213,15 @@ mod tests {
         for is_abstract in [false, true] {
             let mut manager = Manager::new(is_abstract, &[]);
             let now = Instant::now();
-            assert_eq!(manager.told(now), ["STATUS=the first scan is not complete"]);
+            let longer = "EXTEND_TIMEOUT_USEC=60000000";
+            assert_eq!(manager.told(now), [longer, "STATUS=the first scan is not complete"]);
+            assert!(manager.told(now + EXTEND / 2).is_empty());
+            assert_eq!(manager.told(now + EXTEND), [longer]);
+            // A thread that hangs gets no more time.
+            manager.live.promise(Duration::ZERO);
+            assert!(manager.told(now + EXTEND * 2).is_empty());
+            manager.live.promise(Duration::from_secs(1000));
+            let now = now + EXTEND * 2;
             manager.live.scanned();
             let status = "STATUS=0 records acknowledged, 0 pending, 0 bytes behind";
             assert_eq!(manager.told(now), ["READY=1", status]);

@@ -176,6 +176,8 @@ impl Follow {
         let unwanted = unwanted.map(|known| known.origin.name).collect();
         let mut registry = Registry::new(site, remembered, spooled, Box::new(|| fastrand::u64(..)));
         registry.leave_alone(unwanted);
+        let pulse = Arc::clone(&settings.gauges);
+        registry.beat_with(Box::new(move || pulse.pulse.beat(started.elapsed())));
         if settings.once {
             registry.hurry();
         }
@@ -352,6 +354,7 @@ impl Follow {
         let mut has_grown = false;
         let mut problems = Vec::new();
         for change in changes {
+            self.shown.gauges.pulse.beat(self.started.elapsed());
             match change {
                 Change::Grew => has_grown = true,
                 Change::Updated(known) => self.store.append([Entry::File(known)]),

@@ -88,7 +88,7 @@ macro_rules! numbers {
 }
 
 numbers! {
-    /// What one output has done since the agent started. `records = acknowledged + pending`.
+    /// What one output has done since the agent started. `records = acknowledged + dead_lettered + pending`.
     OutputNumbers {
         /// Records that were read.
         records,
@@ -122,6 +122,10 @@ numbers! {
         twins,
         /// Records that the destination refused.
         refused,
+        /// Records that were put aside as dead letters.
+        dead_lettered,
+        /// Bytes of these.
+        dead_lettered_bytes,
         /// Requests, repeated ones included.
         requests,
         /// Bytes of request bodies, compressed.
@@ -157,6 +161,11 @@ impl Pulse {
     /// It looks around again at `until` at the latest, counted from the agent's start.
     pub(super) fn promise(&self, until: Duration) {
         self.0.store(u64::try_from(until.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    /// It gets on at `now`, in the middle of something long; what it promised before holds.
+    pub(super) fn beat(&self, now: Duration) {
+        self.0.fetch_max(u64::try_from(now.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 
     /// It has ended.
@@ -469,6 +478,10 @@ mod tests {
         assert_eq!(pulse.late(at(7)), at(7));
         pulse.promise(at(70));
         assert_eq!([pulse.late(at(70)), pulse.late(at(131))], [at(0), at(61)]);
+        pulse.beat(at(60));
+        assert_eq!(pulse.late(at(131)), at(61));
+        pulse.beat(at(130));
+        assert_eq!(pulse.late(at(131)), at(1));
         pulse.end();
         assert_eq!(pulse.late(at(1 << 40)), at(0));
     }

@@ -52,6 +52,9 @@ impl Lane {
             parts: counts.parts,
             twins: counts.twins,
             refused: counts.refused,
+            // A later version has dead letters; what is refused is held.
+            dead_lettered: 0,
+            dead_lettered_bytes: 0,
             requests: counts.requests,
             sent_bytes: counts.wire_bytes,
             lost_bytes: counts.lost_bytes,

@@ -111,6 +111,7 @@ fn a_destination_that_is_down_is_no_reason_to_be_restarted() {
     }
     let numbers = metrics(address);
     let of = |name: &str| numbers[&format!("auditship_{name}{{output=\"loki\"}}")];
+    assert_eq!((of("dead_lettered_records_total"), of("dead_lettered_bytes_total")), (0.0, 0.0));
     assert_eq!((of("records_total"), of("acknowledged_records_total"), of("pending_records")), (200.0, 0.0, 200.0));
     let size = fs::metadata(site.log("app.jsonl")).unwrap().len() as f64;
     assert_eq!((of("read_bytes_total"), of("acknowledged_bytes_total"), of("behind_bytes")), (size, 0.0, size));
@@ -346,6 +347,8 @@ fn the_service_manager_is_told() {
     assert_eq!(count(&told, "READY=1"), 1, "{told:?}");
     assert!(told.iter().any(|line| line.starts_with("STATUS=") && line.contains("records acknowledged")), "{told:?}");
     assert_eq!(count(&told, "STOPPING=1"), 0);
+    let address = address(&agent);
+    assert_eq!((get(address, "/livez").0, get(address, "/readyz").0), (200, 200));
     let (status, _) = agent.stop(seconds(30));
     assert!(status.success());
     while count(&told, "STOPPING=1") == 0 {
