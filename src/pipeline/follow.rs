@@ -13,7 +13,7 @@ use crate::{
     ack::FileKey,
     discover::{Hint, Hints, PatternError, Search, scan},
     model::{Chain, FileName, Known, Mark, Point, bases},
-    state::{Entry, Store, make_folder},
+    state::{Entry, Store},
     tail::{Change, Clock, Inspected, Registry, Remembered, Saved, Site, Spool, TailFile},
 };
 use rustix::time::{ClockId, clock_gettime};
@@ -155,7 +155,7 @@ impl Follow {
             takers: (0..sources.len()).map(takers).collect(),
             capacity: settings.capacity,
         };
-        let (spool, spooled) = Spool::open(store.folder().join("spool"), settings.spool_max_bytes, make_folder);
+        let (spool, spooled) = Spool::open(store.folder().join("spool"), settings.spool_max_bytes);
         let searches = sources
             .iter()
             .map(|source| Search::new(&source.include, &source.exclude, source.rotated_dir.as_deref()))

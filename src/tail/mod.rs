@@ -76,4 +76,4 @@ pub use file::{Life, TailFile};
 pub use inspect::{Inspected, Inspection};
 pub use reader::{Buffer, Burst, TURN};
 pub use registry::{Change, Clock, Figures, Registry, Remembered, Site, begins_like, identity_of};
-pub use spool::{MakeFolder, Saved, Saving, Spool, Spooled};
+pub use spool::{Saved, Saving, Spool, Spooled};

@@ -6,9 +6,9 @@
 use crate::model::{FileName, Packing};
 use std::{
     collections::HashMap,
-    fs::{self, File, OpenOptions},
+    fs::{self, DirBuilder, File, OpenOptions},
     io::{self, Write as _},
-    os::unix::fs::OpenOptionsExt as _,
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -53,15 +53,11 @@ pub struct Spooled {
     len: u64,
 }
 
-/// Makes a folder so that a power cut does not take it away: whoever owns the folder above knows how.
-pub type MakeFolder = fn(&Path) -> io::Result<()>;
-
 /// The folder. Owned by one thread.
 #[derive(Debug)]
 pub struct Spool {
     folder: PathBuf,
     max_bytes: u64,
-    make_folder: MakeFolder,
     files: HashMap<FileName, Entry>,
 }
 
@@ -72,9 +68,9 @@ struct Entry {
 }
 
 impl Spool {
-    /// Opens the folder, which is made by `make_folder` when it is first needed, with what it holds. A folder that
-    /// cannot be listed is empty.
-    pub fn open(folder: PathBuf, max_bytes: u64, make_folder: MakeFolder) -> (Spool, Vec<Spooled>) {
+    /// Opens the folder, which is made when it is first needed, with what it holds. A folder that cannot be listed
+    /// is empty.
+    pub fn open(folder: PathBuf, max_bytes: u64) -> (Spool, Vec<Spooled>) {
         let found: Vec<Spooled> = fs::read_dir(&folder)
             .into_iter()
             .flatten()
@@ -83,7 +79,7 @@ impl Spool {
             .collect();
         let entry = |spooled: &Spooled| (spooled.name, Entry { path: spooled.path.clone(), len: spooled.len });
         let files = found.iter().map(entry).collect();
-        (Spool { folder, max_bytes, make_folder, files }, found)
+        (Spool { folder, max_bytes, files }, found)
     }
 
     /// Bytes in it.
@@ -113,7 +109,9 @@ impl Spool {
 
     fn copy(&mut self, saving: &Saving, end: u64, at: &mut u64) -> io::Result<()> {
         if !self.files.contains_key(&saving.name) {
-            (self.make_folder)(&self.folder)?;
+            DirBuilder::new().recursive(true).mode(0o700).create(&self.folder)?;
+            // A power cut takes a folder away whose name is not on the disk.
+            File::open(self.folder.parent().unwrap_or(&self.folder))?.sync_all()?;
             let path = self.folder.join(file_name(saving.name, saving.from, saving.packing));
             // What is left of an earlier attempt is not claimed by anyone.
             OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&path)?;

@@ -3,7 +3,6 @@
 use auditship::{
     frame::{Lines, Settings, Step},
     model::{Chain, FileName, Known, Mark, Point, leaf},
-    state::make_folder,
     tail::{Buffer, Burst, Change, Clock, Inspection, Life, Registry, Remembered, Saving, Site, Spool, TailFile},
 };
 use std::{
@@ -49,7 +48,7 @@ impl Agent {
             takers: vec![1],
             capacity,
         };
-        let (spool, spooled) = Spool::open(spool.to_owned(), 1 << 20, make_folder);
+        let (spool, spooled) = Spool::open(spool.to_owned(), 1 << 20);
         let registry = Registry::new(site, remembered.collect(), spooled, Box::new(|| 7));
         let (files, inspections, saves) = Default::default();
         Agent { registry, buffer: Buffer::default(), files, inspections, saves, spool, log: Vec::new() }
