@@ -1,8 +1,8 @@
 //! What a run lets others see while it goes on: numbers that each thread puts down once per turn, never per line, and
 //! that somebody else reads without holding it up.
 //!
-//! Numbers that belong together are published together: who reads while they are written reads again, so that what
-//! was read is always what was acknowledged and what is pending.
+//! Numbers that belong together are published together, so that what was read is always what was acknowledged and what
+//! is pending.
 
 use crate::{
     guard::{Admission, Budget},
@@ -19,50 +19,50 @@ use std::{
 
 /// A thread that is late by more than this is stuck.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// A reader that is disturbed so often by the writer takes what there is.
-const READS: usize = 1000;
 
-/// Numbers that are published together.
+/// Numbers that are published together. The writer never waits; a reader reads again only when the writer has got on
+/// meanwhile, so that a writer that is interrupted in the middle delays nobody.
 #[derive(Debug)]
 struct Together<const N: usize> {
-    /// Odd while they are being written.
+    /// How often was published: the last is in the slot of its parity, the other one is the next to be written.
     version: AtomicU64,
-    numbers: [AtomicU64; N],
+    slots: [[AtomicU64; N]; 2],
 }
 
 impl<const N: usize> Default for Together<N> {
     fn default() -> Self {
-        Together { version: AtomicU64::new(0), numbers: std::array::from_fn(|_| AtomicU64::new(0)) }
+        let slot = || std::array::from_fn(|_| AtomicU64::new(0));
+        Together { version: AtomicU64::new(0), slots: [slot(), slot()] }
     }
 }
 
 impl<const N: usize> Together<N> {
+    fn slot(&self, version: u64) -> &[AtomicU64; N] {
+        &self.slots[usize::from(version % 2 == 1)]
+    }
+
     /// By one thread only.
     fn publish(&self, numbers: [u64; N]) {
-        let version = self.version.load(Ordering::Relaxed);
-        self.version.store(version.wrapping_add(1), Ordering::Relaxed);
+        let version = self.version.load(Ordering::Relaxed).wrapping_add(1);
+        // Who sees a number of this slot sees that the version before it was published, after which it may be written.
         fence(Ordering::Release);
-        for (cell, number) in self.numbers.iter().zip(numbers) {
+        for (cell, number) in self.slot(version).iter().zip(numbers) {
             cell.store(number, Ordering::Relaxed);
         }
-        self.version.store(version.wrapping_add(2), Ordering::Release);
+        self.version.store(version, Ordering::Release);
     }
 
     fn read(&self) -> [u64; N] {
-        let mut numbers = [0; N];
-        for _ in 0..READS {
-            let before = self.version.load(Ordering::Acquire);
-            for (number, cell) in numbers.iter_mut().zip(&self.numbers) {
-                *number = cell.load(Ordering::Relaxed);
-            }
+        loop {
+            let version = self.version.load(Ordering::Acquire);
+            let slot = self.slot(version);
+            let numbers = std::array::from_fn(|n| slot[n].load(Ordering::Relaxed));
             fence(Ordering::Acquire);
-            if before.is_multiple_of(2) && self.version.load(Ordering::Relaxed) == before {
-                break;
+            if self.version.load(Ordering::Relaxed) == version {
+                return numbers;
             }
-            // The writer may have been interrupted in the middle.
-            std::thread::yield_now();
+            std::hint::spin_loop();
         }
-        numbers
     }
 }
 
@@ -397,99 +397,4 @@ impl Live {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    impl Live {
-        /// Of an agent with one output, which started so long ago and has done nothing.
-        pub(crate) fn of_nothing(folder: &std::path::Path, ago: Duration) -> Live {
-            let budget = Budget { max_label_values: 7, max_streams: 9 };
-            Live {
-                started: Instant::now().checked_sub(ago).unwrap(),
-                store: Arc::new(Store::open(folder).unwrap()),
-                admission: Arc::new(Mutex::new(Admission::new(vec![], budget))),
-                budget,
-                spool_max_bytes: 5,
-                lanes: vec![Arc::new(LaneGauges::new("loki"))],
-                follow: Arc::default(),
-            }
-        }
-
-        pub(crate) fn promise(&self, until: Duration) {
-            self.lanes[0].pulse.promise(until);
-            self.follow.pulse.promise(until);
-        }
-
-        pub(crate) fn scanned(&self) {
-            self.follow.publish(&FileNumbers { scans: 1, ..FileNumbers::default() });
-        }
-
-        pub(crate) fn say_why(&self, why: &str) {
-            self.lanes[0].say_why(Some(why));
-        }
-    }
-
-    #[test]
-    fn the_thread_that_is_stuck_is_named() {
-        let folder = tempfile::tempdir().unwrap();
-        let ago = Duration::from_secs(1000);
-        let live = Live::of_nothing(folder.path(), ago);
-        live.promise(ago);
-        assert_eq!(live.stuck(), None);
-        live.follow.pulse.promise(Duration::from_secs(900));
-        assert_eq!(live.stuck().as_deref(), Some("the follow thread is stuck: it is 100 s late"));
-        live.lanes[0].pulse.promise(Duration::from_secs(800));
-        assert_eq!(live.stuck().as_deref(), Some("the lane of output loki is stuck: it is 200 s late"));
-        live.promise(Duration::from_secs(1000 + 60));
-        live.lanes[0].pulse.end();
-        assert_eq!(live.stuck(), None);
-    }
-
-    #[test]
-    fn numbers_that_belong_together_are_read_together() {
-        let shown = Arc::new(Together::<8>::default());
-        let writer = {
-            let shown = Arc::clone(&shown);
-            std::thread::spawn(move || (0..200_000).for_each(|n| shown.publish([n; 8])))
-        };
-        let mut reads = 0;
-        while !writer.is_finished() {
-            let numbers = shown.read();
-            assert!(numbers.iter().all(|number| *number == numbers[0]), "{numbers:?}");
-            reads += 1;
-        }
-        writer.join().unwrap();
-        assert!(reads > 0);
-        assert_eq!(shown.read(), [199_999; 8]);
-    }
-
-    #[test]
-    fn an_array_is_the_struct_in_its_order() {
-        let array = std::array::from_fn(|n| n as u64);
-        let numbers = OutputNumbers::of(array);
-        assert_eq!((numbers.records, numbers.pending, numbers.lost_bytes), (0, 2, OutputNumbers::LEN as u64 - 1));
-        assert_eq!(numbers.array(), array);
-    }
-
-    #[test]
-    fn a_thread_is_late_by_its_own_word() {
-        let pulse = Pulse::default();
-        let at = Duration::from_secs;
-        assert_eq!(pulse.late(at(7)), at(7));
-        pulse.promise(at(70));
-        assert_eq!([pulse.late(at(70)), pulse.late(at(131))], [at(0), at(61)]);
-        pulse.beat(at(60));
-        assert_eq!(pulse.late(at(131)), at(61));
-        pulse.beat(at(130));
-        assert_eq!(pulse.late(at(131)), at(1));
-        pulse.end();
-        assert_eq!(pulse.late(at(1 << 40)), at(0));
-    }
-
-    #[test]
-    fn causes_are_numbered_as_they_are_listed() {
-        for (number, cause) in Cause::ALL.into_iter().enumerate() {
-            assert_eq!(cause as usize, number);
-        }
-    }
-}
+mod tests;
