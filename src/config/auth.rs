@@ -1,4 +1,4 @@
-//! `outputs.*.auth`. Nothing that is written here is ever echoed, because a misplaced secret may stand anywhere.
+//! `outputs.*.auth`, and other secrets. Nothing that is written here is ever echoed, because a misplaced secret may stand anywhere.
 
 use super::{context::Item, reader::Section, tree::Place};
 use crate::send::{Auth, Secret, secret};
@@ -87,6 +87,12 @@ fn secret(section: &mut Section<'_>, keys: &Keys) -> Option<Secret> {
             (None, None) => None,
         },
     }
+}
+
+/// A secret that can only be in a file. `None` when the key is absent, and after an error.
+pub(super) fn file(section: &mut Section<'_>, key: &'static str) -> Option<Secret> {
+    let file = section.line(key, FILE)?;
+    from_file(section, key, &file)
 }
 
 fn from_file(section: &Section<'_>, key: &str, file: &Item<String>) -> Option<Secret> {

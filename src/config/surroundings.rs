@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     discover::Pattern,
-    pipeline::{Output, Settings, Source},
+    pipeline::{Admin, Output, Settings, Source},
     send::{Auth, Http},
 };
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
@@ -25,6 +25,9 @@ pub fn check_surroundings(settings: &Settings) -> Result<Vec<Warning>, ConfigErr
         if !settings.outputs.iter().any(|output| output.sources.contains(&source.name)) {
             report.warn(format!("sources.{}", source.name), "no output takes this source");
         }
+    }
+    if let Some(admin) = &settings.agent.admin {
+        token(admin, &mut report);
     }
     for output in &settings.outputs {
         credentials(output, &mut report);
@@ -89,6 +92,24 @@ fn credentials(output: &Output, report: &mut Report) {
     if output.http.url.starts_with("http://") && !is_loopback(&output.http.url) {
         let message = "the secret is sent unencrypted, because the URL begins with http://; use https://";
         report.warn(format!("outputs.{}.url", output.name), message);
+    }
+}
+
+/// Whatever is wrong with it, shipping goes on: these are warnings.
+fn token(admin: &Admin, report: &mut Report) {
+    let key = "agent.admin_token_file".to_owned();
+    match &admin.token {
+        None if admin.is_loopback() => {}
+        None => {
+            let message =
+                "is not set, and agent.admin is not a loopback address: only /livez and /readyz are answered";
+            report.warn(key, message);
+        }
+        Some(token) => match (token.read(), token.file()) {
+            (Err(error), _) => report.warn(key, format!("{}; nobody is let in without it", chain(&error))),
+            (Ok(_), Some(Ok(path))) => private(key, &path, report),
+            (Ok(_), _) => {}
+        },
     }
 }
 

@@ -78,6 +78,8 @@ fn the_defaults_are_those_of_the_contract() {
     let agent = &settings.agent;
     assert_eq!(agent.state_dir, Path::new("/var/lib/auditship"));
     assert_eq!(agent.host, rustix::system::uname().nodename().to_str().unwrap());
+    let admin = agent.admin.as_ref().unwrap();
+    assert_eq!((admin.address.to_string().as_str(), admin.token.is_none()), ("127.0.0.1:9617", true));
     assert_eq!((agent.memory_limit, agent.notify), (64 << 20, true));
     assert_eq!(agent.scan_interval, Duration::from_secs(1));
     assert_eq!(agent.shutdown_timeout, Duration::from_secs(10));

@@ -35,6 +35,8 @@ pub(super) struct LaneFile {
     pub turn: Turn,
     /// As of when a file of its container was opened last.
     pub called: Called,
+    /// Since when the byte at this offset, which was not read yet, is the next to be acknowledged.
+    pub waits: Option<(u64, Nanos)>,
 }
 
 /// Where the lane is in the file. All of it is a function of the bytes before `at`.
@@ -91,6 +93,7 @@ impl LaneFile {
             tail: 0,
             turn,
             called,
+            waits: None,
         }
     }
 

@@ -48,7 +48,10 @@ impl Lane {
         // Taken out, so that the lane can change while bytes of it are worked on.
         let mut buffer = std::mem::take(&mut self.buffer);
         let changes = file.file.changes();
-        match self.burst(&mut file, &mut buffer, now) {
+        let end = self.burst(&mut file, &mut buffer, now);
+        // What failed changes nothing: it must not be what wakes the lane to try it again.
+        self.shown.is_stale |= end != End::Failed;
+        match end {
             End::Dry => file.looked = Some(changes),
             End::Failed => file.looked = None,
             End::More => {
@@ -296,7 +299,7 @@ impl Lane {
             let mark = place.mark_of(rewind, before, &file.file);
             let point = Point { rewind, at: place.at, seq: place.seq, chain: place.chain, time: place.time, mark };
             batch.firsts.push((key, place.at));
-            self.ledger.open(key, point);
+            self.ledger.open(key, point, time);
         }
         place.seq += 1;
         place.chain = place.chain.next(&leaf);

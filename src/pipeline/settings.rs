@@ -1,7 +1,7 @@
 //! The configuration after checking: what the stages are built from. Nothing here can be wrong any more.
 
-use crate::send::Http;
-use std::{num::NonZeroUsize, path::PathBuf, time::Duration};
+use crate::send::{Http, Secret};
+use std::{net::SocketAddr, num::NonZeroUsize, path::PathBuf, time::Duration};
 
 /// The whole configuration.
 #[derive(Debug)]
@@ -27,6 +27,8 @@ pub struct Agent {
     pub state_dir: PathBuf,
     /// The name of this machine in every record.
     pub host: String,
+    /// `admin`: `None` when it is off.
+    pub admin: Option<Admin>,
     /// The most resident memory, in bytes; at least 32 MiB.
     pub memory_limit: u64,
     /// The pause between two complete scans; 50 ms to 1 h.
@@ -41,6 +43,22 @@ pub struct Agent {
     pub log_level: tracing::Level,
     /// `log.format`
     pub log_format: LogFormat,
+}
+
+/// `agent.admin`
+#[derive(Clone, Debug)]
+pub struct Admin {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// `admin_token_file`: what whoever asks has to show; always a file.
+    pub token: Option<Secret>,
+}
+
+impl Admin {
+    /// Whether only this machine can reach it.
+    pub fn is_loopback(&self) -> bool {
+        self.address.ip().to_canonical().is_loopback()
+    }
 }
 
 /// `agent.log.format`

@@ -3,7 +3,16 @@ use crate::{
     discover::{Pattern, Search, scan},
     model::{Chain, Mark, Nanos, Point},
 };
-use std::{fs, io::Write as _, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    fs,
+    io::Write as _,
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 /// A folder of `*.log` files, a registry on it, and a reader that has read up to `Point`s.
 struct Rig {
@@ -93,6 +102,17 @@ impl Rig {
 
 fn start(file: &TailFile) -> Point {
     Point { rewind: 0, at: 0, seq: 0, chain: Chain::start(file.name()), time: None, mark: Mark::default() }
+}
+
+#[test]
+fn a_look_says_again_and_again_that_it_gets_on() {
+    let mut rig = Rig::new();
+    let beats = Arc::new(AtomicUsize::new(0));
+    let beat = Arc::clone(&beats);
+    rig.registry.beat_with(Box::new(move || _ = beat.fetch_add(1, Ordering::Relaxed)));
+    (0..5).for_each(|n| rig.append(&format!("{n}.log"), "x"));
+    assert_eq!(rig.opened().len(), 5);
+    assert!(beats.load(Ordering::Relaxed) >= 5);
 }
 
 #[test]

@@ -11,6 +11,7 @@
 #[path = "../rig/mod.rs"]
 mod rig;
 
+mod admin;
 mod configuration;
 mod kill;
 mod labels;

@@ -168,3 +168,27 @@ fn certificates_and_keys() {
         "warning: outputs.o.tls.key_file: {}/key can be used by others (mode 0604); chmod 0600",
     );
 }
+
+#[test]
+fn the_token_of_the_admin_server_never_stops_shipping() {
+    let machine = Machine::new();
+    let check = |address: &str, file: Option<&str>, expected: &str| {
+        let file = file.map(|file| ("AUDITSHIP__AGENT__ADMIN_TOKEN_FILE", file));
+        let env: Vec<_> = [("AUDITSHIP__AGENT__ADMIN", address)].into_iter().chain(file).collect();
+        machine.check(&env, expected);
+    };
+    let open = "warning: agent.admin_token_file: is not set, and agent.admin is not a loopback address: only /livez and \
+                /readyz are answered";
+    for (address, expected) in
+        [("127.0.0.2:1", ""), ("[::1]:1", ""), ("off", ""), ("10.0.0.1:1", open), ("[::]:1", open)]
+    {
+        check(address, None, expected);
+    }
+    machine.file("token", "hunter2", 0o600).file("open", "hunter2", 0o644);
+    check("0.0.0.0:1", Some("{}/token"), "");
+    let loose = "warning: agent.admin_token_file: {}/open can be used by others (mode 0644); chmod 0600";
+    check("0.0.0.0:1", Some("{}/open"), loose);
+    let missing = "warning: agent.admin_token_file: {}/no: cannot be read: No such file or directory (os error 2); nobody \
+                   is let in without it";
+    check("127.0.0.1:1", Some("{}/no"), missing);
+}

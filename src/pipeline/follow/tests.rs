@@ -26,6 +26,7 @@ fn begin_points(folder: &Path) -> Vec<Point> {
         interval: Duration::from_secs(1),
         notify: false,
         once: false,
+        gauges: Arc::default(),
     };
     let (events_to, _events) = mpsc::sync_channel(HINTS);
     let (machine, started) = (b"machine".to_vec(), Instant::now());

@@ -16,6 +16,7 @@ mod age;
 mod change;
 mod content;
 mod displaced;
+mod figures;
 mod matching;
 mod meet;
 mod relatives;
@@ -24,6 +25,7 @@ mod sighted;
 
 pub use change::{Change, Clock, Remembered, Site};
 pub use content::{begins_like, identity_of};
+pub use figures::Figures;
 
 use super::{
     backing::{self, Backing},
@@ -99,6 +101,7 @@ pub struct Registry {
     /// Contents that the configuration does not name any more: they are remembered, and left alone.
     unwanted: HashSet<FileName>,
     nonce: Box<dyn FnMut() -> u64 + Send>,
+    beat: Box<dyn Fn() + Send>,
 }
 
 /// Device and inode: what a descriptor that is open makes unique.
@@ -251,6 +254,7 @@ impl Registry {
             is_hurried: false,
             inspecting_since: None,
             nonce,
+            beat: Box::new(|| {}),
         };
         remembered.into_iter().map(absent).for_each(|absent| registry.absent.insert(absent));
         registry
@@ -349,6 +353,7 @@ impl Registry {
         let is_known = |sighting: &Sighting| self.absent.in_inode(sighting.inode).next().is_some();
         met.sort_by_cached_key(|sighting| sighting.family.is_rotated && !is_known(sighting));
         for sighting in met {
+            (self.beat)();
             // Of an empty rotated file there is nothing to read, and nothing to know it by.
             let is_nothing = sighting.size == 0 && sighting.family.is_rotated;
             if is_nothing || self.is_quiet(sighting, now, &mut changes) || self.is_heir(sighting) {
