@@ -2,6 +2,7 @@
 
 use super::{
     alarm,
+    containers::Containers,
     helpers::Helpers,
     lane::Event,
     plan::wall_clock,
@@ -81,6 +82,7 @@ pub(super) struct FollowSettings<'s> {
     pub notify: bool,
     /// Nobody waits for what may still come.
     pub once: bool,
+    pub containers: &'s Arc<Containers>,
 }
 
 /// Why files cannot be followed.
@@ -99,6 +101,7 @@ pub(super) struct Follow {
     sources: Vec<String>,
     registry: Registry,
     helpers: Helpers,
+    containers: Arc<Containers>,
     /// Contents that were deleted and are not saved, as was said.
     at_risk: HashSet<FileName>,
     is_listed: bool,
@@ -172,6 +175,8 @@ impl Follow {
         let unwanted = unwanted.map(|known| known.origin.name).collect();
         let mut registry = Registry::new(site, remembered, spooled, Box::new(|| fastrand::u64(..)));
         registry.leave_alone(unwanted);
+        let containers = Arc::clone(settings.containers);
+        registry.describe_with(Box::new(move |source, path| containers.describe(source, path)));
         if settings.once {
             registry.hurry();
         }
@@ -193,6 +198,7 @@ impl Follow {
             sources: names,
             registry,
             helpers: Helpers::start(spool, events)?,
+            containers: Arc::clone(settings.containers),
             at_risk: HashSet::new(),
             is_listed: false,
             targets,
@@ -247,6 +253,7 @@ impl Follow {
         self.overflow.store(false, Ordering::Release);
         let found = scan(&self.searches);
         let mut problems: HashMap<PathBuf, io::Error> = found.problems.into_iter().collect();
+        self.containers.note_folders(&found.folders);
         let now = self.clock();
         let is_first = self.old.is_none();
         if is_first {

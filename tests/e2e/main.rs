@@ -14,6 +14,7 @@ mod rig;
 mod configuration;
 mod kill;
 mod labels;
+mod metadata;
 mod once;
 mod outage;
 mod refused;

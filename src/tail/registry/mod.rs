@@ -22,7 +22,7 @@ mod relatives;
 mod room;
 mod sighted;
 
-pub use change::{Change, Clock, Remembered, Site};
+pub use change::{Change, Clock, Describe, Remembered, Site};
 pub use content::{begins_like, identity_of};
 
 use super::{
@@ -97,6 +97,7 @@ pub struct Registry {
     /// Contents that the configuration does not name any more: they are remembered, and left alone.
     unwanted: HashSet<FileName>,
     nonce: Box<dyn FnMut() -> u64 + Send>,
+    describe: Describe,
 }
 
 /// Device and inode: what a descriptor that is open makes unique.
@@ -248,6 +249,7 @@ impl Registry {
             is_hurried: false,
             inspecting_since: None,
             nonce,
+            describe: Box::new(|_, _| None),
         };
         remembered.into_iter().map(absent).for_each(|absent| registry.absent.insert(absent));
         registry
@@ -261,6 +263,11 @@ impl Registry {
     /// The configuration does not name these contents any more.
     pub fn leave_alone(&mut self, names: HashSet<FileName>) {
         self.unwanted = names;
+    }
+
+    /// Asks this about every content that is new.
+    pub fn describe_with(&mut self, describe: Describe) {
+        self.describe = describe;
     }
 
     /// A content is forgotten for good.
@@ -455,6 +462,7 @@ impl Registry {
                 path: text,
                 source: self.site.sources.get(source).cloned().unwrap_or_default(),
                 first_seen: now.wall,
+                container: (self.describe)(source, path),
             },
             identity: content.identity,
             nonce,
