@@ -155,11 +155,13 @@ fn it_is_not_asked_more_often_than_the_pause_allows() {
 
 #[test]
 fn nothing_waits_for_a_kubelet_that_fails_and_what_was_known_stays() {
+    let Say::Answer(_, other_list) = Kubelet::list(&["u2"]) else { unreachable!() };
     for failure in [
         Say::Close,
         Say::Silence,
         Say::Answer(401, "Unauthorized".into()),
         Say::Answer(302, String::new()),
+        Say::Answer(500, other_list),
         Say::Answer(200, "garbage".into()),
         Say::Answer(200, r#"{"items":[{"metadata":{"uid":"u1""#.into()),
     ] {
