@@ -49,6 +49,19 @@ fn user(section: &mut Section<'_>) -> Option<String> {
     Some(user.value)
 }
 
+/// `token_file` alone, which may be absent; `None` after an error.
+pub(super) fn token_file(section: &mut Section<'_>) -> Option<Auth> {
+    let inline = section.answer(TOKEN.inline);
+    if let Some(node) = &inline {
+        section.wrong(&node.at, TOKEN.inline, "a secret is not written here", "its file in `token_file`");
+    }
+    let written = section.has(TOKEN.file) || inline.is_some();
+    match section.line(TOKEN.file, FILE) {
+        Some(file) => from_file(section, TOKEN.file, &file).map(Auth::Bearer),
+        None => (!written).then_some(Auth::None),
+    }
+}
+
 /// The three keys that a secret could be under.
 struct Keys {
     inline: &'static str,

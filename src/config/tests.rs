@@ -241,7 +241,7 @@ fn the_examples_of_the_document_load() {
 #[test]
 fn the_document_names_every_key_and_no_other() {
     let toml = format!(
-        "{SOURCE}{OUTPUT}auth.basic = {{}}\nauth.bearer = {{}}\ntls = {{}}\ntenant_id = {{}}\n[labels]\na = {{}}\n"
+        "{SOURCE}[sources.pods]\ntype = \"container\"\npod_labels = {{}}\n{OUTPUT}auth.basic = {{}}\nauth.bearer = {{}}\ntls = {{}}\ntenant_id = {{}}\n[labels]\na = {{}}\n"
     );
     let known = read(None, &toml, &vars(&[])).1;
     let prefix = |key: &String| known.iter().any(|other| other.starts_with(&format!("{key}.")));

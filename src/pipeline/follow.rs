@@ -2,6 +2,7 @@
 
 use super::{
     alarm,
+    containers::Containers,
     gauges::FollowGauges,
     helpers::Helpers,
     lane::Event,
@@ -84,6 +85,7 @@ pub(super) struct FollowSettings<'s> {
     /// Nobody waits for what may still come.
     pub once: bool,
     pub gauges: Arc<FollowGauges>,
+    pub containers: &'s Arc<Containers>,
 }
 
 /// Why files cannot be followed.
@@ -103,6 +105,7 @@ pub(super) struct Follow {
     registry: Registry,
     helpers: Helpers,
     shown: FilesShown,
+    containers: Arc<Containers>,
     /// Contents that were deleted and are not saved, as was said.
     at_risk: HashSet<FileName>,
     is_listed: bool,
@@ -178,6 +181,8 @@ impl Follow {
         registry.leave_alone(unwanted);
         let pulse = Arc::clone(&settings.gauges);
         registry.beat_with(Box::new(move || pulse.pulse.beat(started.elapsed())));
+        let containers = Arc::clone(settings.containers);
+        registry.describe_with(Box::new(move |source, path| containers.describe(source, path)));
         if settings.once {
             registry.hurry();
         }
@@ -200,6 +205,7 @@ impl Follow {
             registry,
             helpers: Helpers::start(spool, events, Arc::clone(&settings.gauges))?,
             shown: FilesShown::new(Arc::clone(&settings.gauges)),
+            containers: Arc::clone(settings.containers),
             at_risk: HashSet::new(),
             is_listed: false,
             targets,
@@ -258,6 +264,7 @@ impl Follow {
         self.overflow.store(false, Ordering::Release);
         let found = scan(&self.searches);
         let mut problems: HashMap<PathBuf, io::Error> = found.problems.into_iter().collect();
+        self.containers.note_folders(&found.folders);
         let now = self.clock();
         let is_first = self.old.is_none();
         if is_first {

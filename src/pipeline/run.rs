@@ -1,6 +1,7 @@
 //! Running the agent: starts the threads, waits, and puts their reports together.
 
 use super::{
+    containers::Containers,
     follow::{Follow, FollowError, FollowEvent, FollowSettings, HINTS, Target},
     gauges::{FollowGauges, LaneGauges, Live},
     lane::{Event, Lane, Mode, Shared},
@@ -181,6 +182,8 @@ impl Running {
         capacity: usize,
     ) -> Result<Running, RunError> {
         let started = Instant::now();
+        // First, so that the labels of pods may be there when the first file is met.
+        let containers = Arc::new(Containers::start(&mut settings.sources, &settings.labels)?);
         let (labelling, rules) = Labelling::new(settings);
         let machine = machine_id(&store);
         let budget = budget(settings);
@@ -236,6 +239,7 @@ impl Running {
             notify: agent.notify && !options.once,
             once: options.once,
             gauges: Arc::clone(&follow_gauges),
+            containers: &containers,
         };
         let following = Follow::new(&for_files, targets, Arc::clone(&store), machine, started, &follow)?;
         let lane_threads = waiting

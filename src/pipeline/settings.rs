@@ -89,6 +89,8 @@ pub struct Source {
     pub max_line: usize,
     /// Only lines that begin with one of these are shipped, without it and one space after it. Empty: all.
     pub prefixes: Vec<Vec<u8>>,
+    /// `pod_labels`: where a kubelet or an API server lists the pods of this machine. Container sources only.
+    pub pod_labels: Option<Http>,
 }
 
 /// The type of a source.
@@ -136,7 +138,7 @@ pub enum LabelFrom {
 }
 
 /// What is known of a file beside its content.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Meta {
     /// `agent.host`
     Host,
@@ -144,6 +146,20 @@ pub enum Meta {
     Source,
     /// The last part of the path of first sight.
     Filename,
+    /// The pod's namespace; this and the following of container sources only, and where they are known.
+    Namespace,
+    /// The pod's name.
+    Pod,
+    /// The pod's uid.
+    PodUid,
+    /// The container's name.
+    Container,
+    /// How often the container had been started again.
+    RestartCount,
+    /// The runtime's id of the container.
+    ContainerId,
+    /// `label.KEY`: a label of the container (Docker) or its pod.
+    Label(String),
 }
 
 /// `[guard]`

@@ -202,8 +202,8 @@ impl Lane {
     /// how far the successors are.
     pub(super) fn release_handed(&mut self) {
         let is_handed = |key: &FileKey| {
-            let is_it = |file: &Box<LaneFile>| matches!(file.turn, Turn::Handed(_)) && file.place.framer.held() > 0;
-            self.files.get(key).is_some_and(is_it)
+            let is_it = |file: &LaneFile| matches!(file.turn, Turn::Handed(_)) && file.place.framer.held() > 0;
+            self.files.get(key).is_some_and(|file| is_it(file))
         };
         let handed: Vec<FileKey> = self.families.values().flatten().copied().filter(is_handed).collect();
         for key in handed.into_iter().filter(|key| self.is_succeeded(*key)).collect::<Vec<_>>() {

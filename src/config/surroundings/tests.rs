@@ -192,3 +192,46 @@ fn the_token_of_the_admin_server_never_stops_shipping() {
                    is let in without it";
     check("127.0.0.1:1", Some("{}/no"), missing);
 }
+
+#[test]
+fn where_pods_are_listed() {
+    let machine = Machine::new();
+    machine.file("token", "hunter2\n", 0o644).file("text", "hunter2", 0o600);
+    let pods = |url: &str, token: &str, ca: &str, label: &str, expected: &str| {
+        let ca = if ca.is_empty() { String::new() } else { format!(", ca_file = \"{{}}/{ca}\"") };
+        let value = format!("{{ url = \"{url}\", token_file = \"{{}}/{token}\"{ca} }}");
+        let env = [
+            ("AUDITSHIP__SOURCES__A__TYPE", "container"),
+            ("AUDITSHIP__SOURCES__A__POD_LABELS", &value),
+            ("AUDITSHIP__LABELS__APP", label),
+        ];
+        machine.check(&env, expected);
+    };
+    let wanted = "{ meta = \"label.app\" }";
+    // Kubernetes mounts it readable for all.
+    pods("https://node:10250/pods", "token", "", wanted, "");
+    pods("http://127.0.0.1:10255/pods", "token", "", wanted, "");
+    pods(
+        "http://node:10255/pods",
+        "token",
+        "",
+        wanted,
+        "warning: sources.a.pod_labels.url: the secret is sent unencrypted, because the URL begins with http://; use \
+         https://",
+    );
+    pods(
+        "https://node:10250/pods",
+        "token",
+        "",
+        "{ meta = \"pod\" }",
+        "warning: sources.a.pod_labels: no label is a { meta = \"label.KEY\" }, so pods are not asked for",
+    );
+    pods(
+        "https://node:10250/pods",
+        "no",
+        "text",
+        wanted,
+        "sources.a.pod_labels.token_file: {}/no: cannot be read: No such file or directory (os error 2)\n\
+         sources.a.pod_labels.ca_file: {}/text: holds no PEM certificate",
+    );
+}
