@@ -116,8 +116,8 @@ struct Followed {
     size: u64,
     changed: i64,
     still_since: Duration,
-    /// It was truncated since the last look.
-    has_shrunk: bool,
+    /// Since the last look it was truncated, or, being compressed, is not what was inspected any more.
+    is_spoiled: bool,
     /// When no path was found to lead to it any more.
     deleted_at: Option<Duration>,
     /// So much of its head is persisted.
@@ -285,6 +285,11 @@ impl Registry {
         self.pending.values().any(|pending| matches!(pending.state, State::Asked))
     }
 
+    /// Whether it is not known yet what the file with this device and inode holds.
+    pub fn is_pending(&self, place: (u64, u64)) -> bool {
+        self.pending.contains_key(&place)
+    }
+
     /// Whether it is not known of all files what they are, or not all of them could be opened.
     pub fn is_settling(&self) -> bool {
         let is_open = |pending: &Pending| !matches!(pending.state, State::Broken(..));
@@ -335,12 +340,9 @@ impl Registry {
             }
         }
         // Readers find out too, but one that waits for its destination does not read.
-        let shrunk = self
-            .followed
-            .values_mut()
-            .filter_map(|followed| std::mem::take(&mut followed.has_shrunk).then_some(followed.file.key));
-        let shrunk: Vec<FileKey> = shrunk.collect();
-        shrunk.into_iter().for_each(|key| self.replace(key, now, &mut changes));
+        let spoiled = self.followed.values_mut().filter_map(|followed| followed.take_spoiled());
+        let spoiled: Vec<FileKey> = spoiled.collect();
+        spoiled.into_iter().for_each(|key| self.replace(key, now, &mut changes));
         // What can be a copy comes after all that it can be a copy of.
         let is_known = |sighting: &Sighting| self.absent.in_inode(sighting.inode).next().is_some();
         met.sort_by_cached_key(|sighting| sighting.family.is_rotated && !is_known(sighting));
@@ -389,7 +391,7 @@ impl Registry {
         now: Clock,
     ) -> Change {
         let place = content.place();
-        let source = self.site.source_of(&known).unwrap_or(sighting.source);
+        let source = self.site.owner_of(&known, sighting.source);
         // Nothing is sure of a length that cannot be asked for; the next look asks again.
         let len = content.backing.end().unwrap_or(content.size);
         let is_packed = content.backing.packing != Packing::Plain;
@@ -423,7 +425,7 @@ impl Registry {
             size,
             changed,
             still_since: now.uptime,
-            has_shrunk: false,
+            is_spoiled: false,
             deleted_at: None,
             head_said: file.head().len,
             is_said: false,
@@ -462,25 +464,10 @@ impl Registry {
             head: Mark::of(&content.head),
             packing: content.backing.packing,
             size: 0,
+            packed_size: content.packed_size(),
             is_deleted: false,
             is_lost: false,
             last_seen: now.day(),
         }
-    }
-}
-
-impl Followed {
-    fn note(&mut self, size: u64, changed: i64, now: Clock, changes: &mut Vec<Change>) {
-        if (size, changed) == (self.size, self.changed) {
-            return;
-        }
-        self.has_shrunk |= size < self.size && !self.file.is_packed();
-        (self.size, self.changed) = (size, changed);
-        self.still_since = now.uptime;
-        if self.file.life() == file::Life::Final && !self.file.is_packed() {
-            self.file.set_life(file::Life::Live);
-        }
-        self.file.note_change(self.file.end().unwrap_or(size));
-        changes.push(Change::Grew);
     }
 }
