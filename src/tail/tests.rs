@@ -474,7 +474,8 @@ fn a_file_that_a_power_cut_left_shorter_is_not_taken_for_its_own_copy() {
         for _ in 0..3 {
             rig.uptime += 40;
             for file in opened_in(&rig.look()) {
-                got.extend(rig.read(&file, &mut start(&file)));
+                let mut from = if file.name() == a.name() { point } else { start(&file) };
+                got.extend(rig.read(&file, &mut from));
             }
         }
         assert!(got.contains(&lines(1000..1010)), "{} bytes are read anew", got.len());

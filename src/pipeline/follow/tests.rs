@@ -1,7 +1,7 @@
 use super::*;
 use std::{fs, os::unix::fs::MetadataExt as _, path::Path, sync::mpsc};
 
-/// The follow thread's part of one run over `folder/*.log`, with one output.
+/// The follow thread's part of one run over `folder/*.log`, and the lane of the last output.
 struct Run {
     follow: Follow,
     lane: mpsc::Receiver<Event>,
@@ -23,12 +23,18 @@ fn source(folder: &Path, name: &str, start_at: StartAt) -> Source {
 
 impl Run {
     fn new(folder: &Path, output: &str, start_at: StartAt) -> Run {
-        Run::with(folder, output, &[source(folder, "app", start_at)], vec![true])
+        Run::with(folder, &[source(folder, "app", start_at)], &[(output, &[true])])
     }
 
-    fn with(folder: &Path, output: &str, sources: &[Source], takes: Vec<bool>) -> Run {
-        let (to_lane, lane) = mpsc::channel();
-        let targets = vec![Target { name: output.into(), takes, lane: to_lane }];
+    /// `outputs`: by name, and which of the sources each takes.
+    fn with(folder: &Path, sources: &[Source], outputs: &[(&str, &[bool])]) -> Run {
+        let (mut targets, mut lanes) = (Vec::new(), Vec::new());
+        for (name, takes) in outputs {
+            let (to_lane, lane) = mpsc::channel();
+            targets.push(Target { name: (*name).into(), takes: takes.to_vec(), lane: to_lane });
+            lanes.push(lane);
+        }
+        let lane = lanes.pop().unwrap();
         let store = Arc::new(Store::open(&folder.join("state")).unwrap());
         let settings = FollowSettings {
             sources,
@@ -107,26 +113,26 @@ fn what_comes_into_a_rotated_file_that_was_empty_at_the_first_look_is_new() {
 /// Its inode is often used again by the next file.
 #[test]
 fn a_file_that_appears_after_the_first_look_is_new_whatever_its_inode() {
-    for size in [0, 4] {
+    // Nothing of it is read: it is empty, or the same as the other.
+    for text in ["", "old\n"] {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name);
         fs::write(path("a.log"), "old\n").unwrap();
-        fs::write(path("a.log.1"), &"old\n"[..size]).unwrap();
+        fs::write(path("a.log.1"), text).unwrap();
         let mut run = Run::new(folder.path(), "loki", StartAt::End);
-        run.scan();
-        // The look that found nothing new to decide.
-        run.scan();
+        assert_eq!(places(&run.scan()), [4]);
         let inode = fs::metadata(path("a.log.1")).unwrap().ino();
-        fs::rename(path("a.log"), path("a.log.1")).unwrap();
-        fs::write(path("a.log"), "new\n").unwrap();
-        println!("used again: {}", fs::metadata(path("a.log")).unwrap().ino() == inode);
+        fs::remove_file(path("a.log.1")).unwrap();
+        run.scan();
+        fs::write(path("b.log"), "new\n").unwrap();
+        println!("used again: {}", fs::metadata(path("b.log")).unwrap().ino() == inode);
         assert_eq!(places(&run.scan()), [0]);
     }
 }
 
 #[test]
-fn an_output_with_another_name_gets_rotated_files_too() {
-    fn check(sources: fn(&Path) -> (Vec<Source>, Vec<bool>), output: &str, expect: usize) {
+fn a_new_output_gets_rotated_files_too() {
+    fn check(outputs: &[(&str, &[bool])], expect: usize) {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("a.log"), "live\n").unwrap();
         fs::write(folder.path().join("a.log.1"), "rotated\n").unwrap();
@@ -135,21 +141,22 @@ fn an_output_with_another_name_gets_rotated_files_too() {
             run.commit(&file, point, file.size());
         }
         drop(run);
-        let (sources, takes) = sources(folder.path());
-        let mut run = Run::with(folder.path(), output, &sources, takes);
+        let sources = ["app", "other"].map(|name| source(folder.path(), name, StartAt::Beginning));
+        let mut run = Run::with(folder.path(), &sources, outputs);
         let opened = [run.scan(), run.scan()].concat();
         assert_eq!(opened.len(), expect, "{opened:?}");
     }
-    let same = |folder: &Path| (vec![source(folder, "app", StartAt::Beginning)], vec![true]);
     // Of the rotated one it has all.
-    check(same, "one", 1);
-    check(same, "two", 2);
+    check(&[("one", &[true, true])], 1);
+    check(&[("two", &[true, true])], 2);
+    // The position of the other says nothing of it.
+    check(&[("one", &[false, true]), ("two", &[true, false])], 2);
 }
 
 /// It is not sent again either: what is known of a file goes with it.
 #[test]
 fn files_go_on_under_the_source_that_names_them_now() {
-    fn check(change: fn(&Path) -> (Vec<Source>, Vec<bool>)) {
+    fn check(sources: fn(&Path) -> Vec<Source>, takes: &[bool]) {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("a.log"), "first\n").unwrap();
         let mut run = Run::new(folder.path(), "loki", StartAt::Beginning);
@@ -157,9 +164,9 @@ fn files_go_on_under_the_source_that_names_them_now() {
         run.commit(&file, point, 6);
         drop(run);
         fs::write(folder.path().join("a.log"), "first\nsecond\n").unwrap();
-        let (sources, takes) = change(folder.path());
+        let sources = sources(folder.path());
         for _ in 0..2 {
-            let mut run = Run::with(folder.path(), "loki", &sources, takes.clone());
+            let mut run = Run::with(folder.path(), &sources, &[("loki", takes)]);
             let opened = run.scan();
             assert_eq!(places(&opened), [6]);
             let file = &opened[0].0;
@@ -168,16 +175,18 @@ fn files_go_on_under_the_source_that_names_them_now() {
             assert!(run.store.sync());
         }
     }
-    check(|folder| (vec![source(folder, "audit", StartAt::Beginning)], vec![true]));
-    check(|folder| {
-        let named = |name: &str| source(folder, name, StartAt::Beginning);
-        (vec![named("audit"), named("app")], vec![true, false])
-    });
-    check(|folder| {
-        let named = |name: &str| source(folder, name, StartAt::Beginning);
-        let app = Source { include: vec!["/nowhere/*.log".into()], ..named("app") };
-        (vec![named("audit"), app], vec![true, true])
-    });
+    fn named(folder: &Path, name: &str) -> Source {
+        source(folder, name, StartAt::Beginning)
+    }
+    check(|folder| vec![named(folder, "audit")], &[true]);
+    check(|folder| vec![named(folder, "audit"), named(folder, "app")], &[true, false]);
+    check(
+        |folder| {
+            let app = Source { include: vec!["/nowhere/*.log".into()], ..named(folder, "app") };
+            vec![app, named(folder, "audit")]
+        },
+        &[true, true],
+    );
 }
 
 #[test]

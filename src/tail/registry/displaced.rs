@@ -79,6 +79,10 @@ impl Registry {
             let mut content = Content { backing: heir.backing, identity, size, changed, head: Vec::new() };
             // It was a copy when it was met; it is read as the content only if it still is.
             if content.look_anew().is_ok() && self.is_like(&file, &content) {
+                if content.backing.packing != Packing::Plain {
+                    // How much comes out of it is known as of then; should it have grown, the next look finds that.
+                    (content.size, content.changed) = (size, changed);
+                }
                 let sighting = sighting_of(file.source, heir.path, &content, heir.family);
                 return self.move_to(file, content, &sighting, now, changes);
             }
