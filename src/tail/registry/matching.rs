@@ -61,7 +61,8 @@ impl Registry {
         // Of some the spool has more than a compressed form that was made too early.
         let is_saved = |known: &Known| {
             self.spooled.iter().filter(|spooled| spooled.name == known.origin.name).any(|spooled| {
-                let end = if spooled.packing == Packing::Plain { spooled.base + spooled.len } else { 0 };
+                let end =
+                    if spooled.packing == Packing::Plain { spooled.base.saturating_add(spooled.len) } else { 0 };
                 len < known.size.max(end)
             })
         };
