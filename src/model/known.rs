@@ -24,7 +24,7 @@ impl Identity {
 /// A file's content as the state remembers it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Known {
-    /// Name, host, path and source of first sight.
+    /// Name, host and path of first sight, and the source that owns it.
     pub origin: Origin,
     /// What the file system said.
     pub identity: Identity,
@@ -38,6 +38,8 @@ pub struct Known {
     pub packing: Packing,
     /// Its length when that was last worth keeping: when it was rotated, deleted, or the agent stopped.
     pub size: u64,
+    /// Of a compressed file: its own length when it was found out how much comes out of it.
+    pub packed_size: u64,
     /// Whether no path led to it any more: its inode may be another file's by now.
     pub is_deleted: bool,
     /// Whether it was said that what some output has not got of it is lost.

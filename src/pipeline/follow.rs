@@ -6,6 +6,7 @@ use super::{
     gauges::FollowGauges,
     helpers::{Helpers, watch},
     lane::Event,
+    owners::Owners,
     plan::wall_clock,
     settings::{Source, StartAt},
     showing::FilesShown,
@@ -14,7 +15,7 @@ use super::{
 use crate::{
     ack::FileKey,
     discover::{Hint, Hints, PatternError, Search, scan},
-    model::{Chain, FileName, Known, Mark, Point, bases},
+    model::{Chain, FileName, Mark, Point},
     state::{Entry, Store},
     tail::{Change, Clock, Inspected, Registry, Remembered, Saved, Site, Spool, TailFile},
 };
@@ -37,8 +38,7 @@ const HINT_PAUSE: Duration = Duration::from_millis(20);
 const SCAN_SHARE: u32 = 200;
 /// Scans that hints ask for may use one part in this many of one core.
 const HINTED_SHARE: u32 = 10;
-/// While it is not known of all files what they are, the next scan comes after this, or this many times what a scan
-/// costs.
+/// While it is not known of all files what they are, the next scan comes after this, or so many times its cost.
 const UNSETTLED_PAUSE: Duration = Duration::from_millis(100);
 const UNSETTLED_SHARE: u32 = 4;
 /// Files that wait for a descriptor are looked after this often.
@@ -139,15 +139,10 @@ impl Follow {
         events: &SyncSender<FollowEvent>,
     ) -> Result<Follow, FollowError> {
         let sources = settings.sources;
-        // There can be very many of them: the state itself is not copied.
-        let (remembered, mut listed) = store.with_memory(|memory| {
-            let remembered = memory.files.values().map(|known| Remembered {
-                known: known.clone(),
-                points: memory.cursors.values().filter_map(|c| c.get(&known.origin.name)).copied().collect(),
-                trail: Vec::new(),
-            });
-            (remembered.collect::<Vec<_>>(), memory.sources.clone())
-        });
+        let searches = sources
+            .iter()
+            .map(|source| Search::new(&source.include, &source.exclude, source.rotated_dir.as_deref()))
+            .collect::<Result<Vec<_>, PatternError>>()?;
         let names: Vec<String> = sources.iter().map(|source| source.name.clone()).collect();
         let takers = |source: usize| targets.iter().filter(|target| target.takes.get(source) == Some(&true)).count();
         let site = Site {
@@ -160,26 +155,24 @@ impl Follow {
             capacity: settings.capacity,
         };
         let (spool, spooled) = Spool::open(store.folder().join("spool"), settings.spool_max_bytes);
-        let searches = sources
-            .iter()
-            .map(|source| Search::new(&source.include, &source.exclude, source.rotated_dir.as_deref()))
-            .collect::<Result<Vec<_>, PatternError>>()?;
-        // What the configuration named once, and does not any more.
-        let is_wanted = |known: &Known| {
-            let path = Path::new(&*known.origin.path);
-            let name = path.file_name().unwrap_or_default().to_string_lossy();
-            let all = bases(&name).into_iter().map(|base| path.with_file_name(base)).chain([path.to_owned()]);
-            let paths: Vec<PathBuf> = all.collect();
-            // Of files in a folder for rotated ones nothing is known here.
-            let of_source = sources.iter().zip(&searches).find(|(source, _)| *source.name == *known.origin.source);
-            of_source.is_some_and(|(source, search)| {
-                source.rotated_dir.is_some() || paths.iter().any(|path| search.is_match(path))
-            })
-        };
-        let unwanted = remembered.iter().map(|remembered| &remembered.known).filter(|known| !is_wanted(known));
-        let unwanted = unwanted.map(|known| known.origin.name).collect();
+        let is_taken = site.takers.iter().map(|takers| *takers > 0).collect();
+        let mut owners = Owners::new(sources, &searches, is_taken);
+        // There can be very many of them: the state itself is not copied.
+        let (remembered, mut listed) = store.with_memory(|memory| {
+            let remembered = memory.files.values().map(|known| {
+                let mut known = known.clone();
+                let owner = owners.settle(&mut known);
+                // A cursor of another output says nothing of what these have.
+                let cursors = targets.iter().filter(|target| owner.is_none_or(|owner| target.takes[owner]));
+                let points = cursors.filter_map(|target| memory.cursors.get(&target.name)?.get(&known.origin.name));
+                Remembered { points: points.copied().collect(), known, trail: Vec::new() }
+            });
+            (remembered.collect::<Vec<_>>(), memory.sources.clone())
+        });
+        owners.say();
+        store.append(owners.passed.into_iter().map(|(known, _)| Entry::File(known)));
         let mut registry = Registry::new(site, remembered, spooled, Box::new(|| fastrand::u64(..)));
-        registry.leave_alone(unwanted);
+        registry.leave_alone(owners.unwanted);
         let pulse = Arc::clone(&settings.gauges);
         registry.beat_with(Box::new(move || pulse.pulse.beat(started.elapsed())));
         let containers = Arc::clone(settings.containers);
@@ -269,7 +262,9 @@ impl Follow {
         let now = self.clock();
         let is_first = self.old.is_none();
         if is_first {
-            self.old = Some(found.files.iter().map(|file| (file.device, file.inode)).collect());
+            // What comes into an empty one is new.
+            let filled = found.files.iter().filter(|file| file.size > 0);
+            self.old = Some(filled.map(|file| (file.device, file.inode)).collect());
         }
         let changes = self.registry.look(found.files, now);
         problems.extend(self.apply(changes));
@@ -375,6 +370,9 @@ impl Follow {
                     self.shown.destroyed(unread.unwrap_or(0));
                     alarm::destroyed(&known, unread);
                 }
+                Change::PassedOn { known, from } => {
+                    alarm::passed_on(&from, &known.origin.source, 1, &known.origin.path);
+                }
                 Change::Forgotten(name) => self.store.append([Entry::Gone(name)]),
                 Change::Unreadable { path, error } => problems.push((path, error)),
                 Change::Inspect(inspection) => self.helpers.inspect(inspection),
@@ -428,6 +426,11 @@ impl Follow {
                     Point { rewind: base, at: point.at.max(base), mark: Mark::default(), ..point }
                 }
                 Some(point) => point,
+                None if file.base() > 0 => {
+                    let base = file.base();
+                    alarm::saved_for_others(&target.name, &file.known, base);
+                    Point { rewind: base, at: base, ..self.first_point(file, target, false) }
+                }
                 None => self.first_point(file, target, is_old),
             };
             // A lane that has ended wants no more files.
@@ -464,6 +467,10 @@ impl Follow {
             return;
         }
         self.is_listed = true;
+        // An inode of that time may be another file's from now on.
+        if let Some(old) = &mut self.old {
+            old.retain(|place| self.registry.is_pending(*place));
+        }
         self.tell_all(|| Event::Listed);
     }
 

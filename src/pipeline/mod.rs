@@ -22,6 +22,7 @@ mod follow;
 mod gauges;
 mod helpers;
 mod lane;
+mod owners;
 mod plan;
 mod pods;
 mod reading;

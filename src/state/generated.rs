@@ -91,6 +91,9 @@ pub struct File {
     /// It was said that the rest of it is lost.
     #[prost(bool, tag = "18")]
     pub lost: bool,
+    /// Of a compressed file: its own length when `size` was found out; 0 in states of version 0.1.
+    #[prost(uint64, tag = "20")]
+    pub packed_size: u64,
     /// The container that wrote it, as of first sight; absent where nothing was known of one, and in older states.
     #[prost(message, optional, tag = "19")]
     pub container: ::core::option::Option<Container>,

@@ -1,3 +1,5 @@
+mod packed;
+
 use super::*;
 use crate::{
     discover::{Pattern, Search, scan},
@@ -28,16 +30,7 @@ impl Rig {
     }
 
     fn with(folder: tempfile::TempDir, remembered: Vec<Remembered>) -> Rig {
-        let site = Site {
-            machine: b"machine".to_vec(),
-            host: "h".into(),
-            sources: vec!["app".into()],
-            rotates_elsewhere: vec![false],
-            outputs: 1,
-            takers: vec![1],
-            capacity: 1000,
-        };
-        let registry = Registry::new(site, remembered, Vec::new(), Box::new(|| 7));
+        let registry = Registry::new(site(&[("app", 1)]), remembered, Vec::new(), Box::new(|| 7));
         Rig { folder, registry, uptime: 0, buffer: Buffer::default() }
     }
 
@@ -98,6 +91,27 @@ impl Rig {
             .collect();
         Rig::with(self.folder, heads)
     }
+}
+
+/// One output, and sources by name with how many outputs take them.
+fn site(sources: &[(&str, usize)]) -> Site {
+    Site {
+        machine: b"machine".to_vec(),
+        host: "h".into(),
+        sources: sources.iter().map(|(name, _)| (*name).into()).collect(),
+        rotates_elsewhere: vec![false; sources.len()],
+        outputs: 1,
+        takers: sources.iter().map(|(_, takers)| *takers).collect(),
+        capacity: 1000,
+    }
+}
+
+fn opened_in(changes: &[Change]) -> Vec<Arc<TailFile>> {
+    let opened = |change: &Change| match change {
+        Change::Opened { file, .. } => Some(Arc::clone(file)),
+        _ => None,
+    };
+    changes.iter().filter_map(opened).collect()
 }
 
 fn start(file: &TailFile) -> Point {
@@ -437,4 +451,136 @@ fn a_file_is_found_where_it_was_last_seen_unless_the_configuration_does_not_name
     assert!(matches!(where_last_seen(false)[..], [.., Change::Opened { is_remembered: true, .. }]));
     let alone = where_last_seen(true);
     assert!(alone.is_empty(), "{alone:?}");
+}
+
+/// Behind a link that was turned to another file while its program went on.
+#[test]
+fn a_file_that_no_glob_leads_to_is_read_on_after_a_restart() {
+    let mut rig = Rig::new();
+    rig.append("real-1", "first\n");
+    std::os::unix::fs::symlink(rig.path("real-1"), rig.path("a.log")).unwrap();
+    let (a, _) = rig.open_one();
+    let mut point = start(&a);
+    rig.read(&a, &mut point);
+    fs::remove_file(rig.path("a.log")).unwrap();
+    rig.append("real-2", "other\n");
+    std::os::unix::fs::symlink(rig.path("real-2"), rig.path("a.log")).unwrap();
+    rig.look();
+    let mut rig = rig.restart(&[(&a, point)]);
+    rig.look();
+    assert!(opened_in(&rig.look()).is_empty(), "all of it was read");
+    rig.append("real-1", "second\n");
+    let opened = opened_in(&rig.look());
+    assert_eq!(opened.iter().map(|file| file.name()).collect::<Vec<_>>(), [a.name()]);
+    assert_eq!(rig.read(&opened[0], &mut point).as_deref(), Some("second\n"));
+    assert!(opened_in(&rig.look()).is_empty());
+}
+
+#[test]
+fn a_file_whose_source_no_output_takes_goes_to_the_source_that_names_it() {
+    fn check(sources: &[(&str, usize)], owner: &str, is_said: bool) {
+        let mut rig = Rig::new();
+        rig.append("a.log", "first\n");
+        let (a, _) = rig.open_one();
+        let mut point = start(&a);
+        rig.read(&a, &mut point);
+        rig.append("a.log", "second\n");
+        let remembered = Remembered { known: a.known_now(), points: vec![point], trail: vec![] };
+        rig.registry = Registry::new(site(sources), vec![remembered], Vec::new(), Box::new(|| 7));
+        let changes = rig.look();
+        let [file] = &opened_in(&changes)[..] else { panic!("{changes:?}") };
+        let said = |change: &Change| matches!(change, Change::PassedOn { from, .. } if **from == *"app");
+        assert_eq!(changes.iter().any(said), is_said);
+        assert_eq!((file.name(), sources[file.source].0), (a.name(), owner));
+        assert_eq!(&*file.known.origin.source, owner, "its rotated forms are of the same source");
+        assert_eq!(rig.read(file, &mut point).as_deref(), Some("second\n"));
+    }
+    check(&[("audit", 1), ("app", 0)], "audit", true);
+    check(&[("audit", 1)], "audit", true);
+    check(&[("audit", 1), ("app", 1)], "app", false);
+    check(&[("audit", 0), ("app", 0)], "app", false);
+}
+
+/// What a stop persists of a content says nothing once more of it was delivered.
+#[test]
+fn a_file_that_a_power_cut_left_shorter_is_not_taken_for_its_own_copy() {
+    fn check(behind: impl Fn(Rig, &TailFile, Point) -> Rig) {
+        let lines = |range: std::ops::Range<usize>| range.map(|n| format!("{n:0>99}\n")).collect::<String>();
+        let mut rig = Rig::new();
+        rig.append("a.log", &lines(0..100));
+        let (a, _) = rig.open_one();
+        let mut point = start(&a);
+        rig.read(&a, &mut point);
+        a.set_committed(0, point);
+        rig.append("a.log", &lines(100..110));
+        rig.look();
+        let mut rig = behind(rig, &a, point);
+        rig.append("a.log", &lines(110..150));
+        rig.look();
+        let files: Vec<_> = rig.registry.files().cloned().collect();
+        let a = files.iter().find(|file| file.name() == a.name()).unwrap();
+        rig.read(a, &mut point);
+        assert_eq!(point.at, 15_000);
+        // Of these, 130 lines are on the disk, and the writer goes on there.
+        let path = ["a.log", "a.log.1"].map(|name| rig.path(name)).into_iter().rfind(|path| path.exists()).unwrap();
+        let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+        fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(13_000).unwrap();
+        rig.append(&name, &lines(1000..1010));
+        let mut rig = rig.restart(&[(a, point)]);
+        let mut got = String::new();
+        for _ in 0..3 {
+            rig.uptime += 40;
+            for file in opened_in(&rig.look()) {
+                let mut from = if file.name() == a.name() { point } else { start(&file) };
+                got.extend(rig.read(&file, &mut from));
+            }
+        }
+        assert!(got.contains(&lines(1000..1010)), "{} bytes are read anew", got.len());
+    }
+    check(|rig, a, point| {
+        assert_eq!(rig.registry.unfinished().len(), 1);
+        let mut rig = rig.restart(&[(a, point)]);
+        assert!(rig.open_one().1);
+        rig
+    });
+    check(|mut rig, a, _| {
+        fs::rename(rig.path("a.log"), rig.path("a.log.1")).unwrap();
+        rig.append("a.log", "new\n");
+        rig.look();
+        rig.uptime += 40;
+        rig.look();
+        assert_eq!((a.life(), a.known_now().size), (Life::Final, 11_000));
+        // For `append` of the caller.
+        fs::rename(rig.path("a.log"), rig.path("b.log")).unwrap();
+        fs::rename(rig.path("a.log.1"), rig.path("a.log")).unwrap();
+        rig
+    });
+}
+
+#[test]
+fn a_file_that_grows_while_a_reader_begins_is_not_taken_for_another() {
+    let rounds = 100;
+    let is_mistaken = |_: &u32| {
+        let mut rig = Rig::new();
+        rig.append("a.log", "x\n");
+        let (a, _) = rig.open_one();
+        let path = rig.path("a.log");
+        let is_over = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            let reader = scope.spawn(|| {
+                let (mut buffer, mut mistakes) = (Buffer::default(), 0);
+                while !is_over.load(std::sync::atomic::Ordering::Relaxed) {
+                    mistakes += usize::from(buffer.read(&a, 0, &Mark::default()).unwrap() == Burst::Replaced);
+                }
+                mistakes > 0
+            });
+            for n in 0..60 {
+                rig.append("a.log", &format!("line {n} {}\n", "y".repeat(40)));
+                rig.registry.look_at(&path, rig.clock(), &mut Vec::new());
+            }
+            is_over.store(true, std::sync::atomic::Ordering::Relaxed);
+            reader.join().unwrap()
+        })
+    };
+    assert_eq!((0..rounds).filter(is_mistaken).count(), 0, "of {rounds}");
 }

@@ -5,6 +5,7 @@ use super::{
     Remembered, STILL, Spool, Whence, displaced::sighting_of, relatives::may_be_at,
 };
 use crate::{
+    ack::FileKey,
     model::{Family, FileName, Known, Mark, Packing, Sighting},
     tail::{
         backing::{self, Backing},
@@ -39,17 +40,7 @@ impl Registry {
         self.age_followed(seen, by_path, now, changes);
         self.heirs.retain(|place, heir| seen.contains(place) || may_be_at(&heir.path, *place));
         self.doubt_heirs();
-        let is_gone = |place: &Place| {
-            let quiet = self.quiet.get(place);
-            !seen.contains(place) && quiet.is_some_and(|quiet| !may_be_at(&quiet.path, *place))
-        };
-        let gone: Vec<Place> = self.quiet.keys().copied().filter(is_gone).collect();
-        for place in gone {
-            if let Some(quiet) = self.quiet.remove(&place) {
-                let Quiet { remembered, .. } = *quiet;
-                self.be_absent(Absent { remembered, since: now.uptime, is_displaced: false, is_said: true });
-            }
-        }
+        self.look_at_unseen_quiet(seen, now, changes);
         self.age_adrift(now, changes);
         self.reconsider(now, changes);
         // What is inspected may turn out to be what is missed; but one file must not hold up all.
@@ -184,8 +175,10 @@ impl Registry {
     fn doubt_heirs(&mut self) {
         let (followed, quiet) = (&self.followed, &self.quiet);
         let names = followed.values().map(|followed| followed.file.name());
-        let held: HashSet<FileName> =
-            names.chain(quiet.values().map(|quiet| quiet.remembered.known.origin.name)).collect();
+        // What the spool holds is followed in a moment.
+        let spooled = self.spooled.iter().map(|spooled| spooled.name);
+        let quiet = quiet.values().map(|quiet| quiet.remembered.known.origin.name);
+        let held: HashSet<FileName> = names.chain(quiet).chain(spooled).collect();
         self.heirs.retain(|_, heir| {
             if !held.contains(&heir.of) {
                 // What it is a copy of is in no other file any more: it is looked at anew.
@@ -224,6 +217,7 @@ impl Registry {
                 }
                 known.packing = heir.backing.packing;
                 known.size = heir.backing.end().unwrap_or(known.size);
+                known.packed_size = if known.packing == Packing::Plain { 0 } else { heir.size };
                 known.is_deleted = false;
                 known.seen_at = super::seen_at(&heir.path, &known.origin.path);
                 changes.push(Change::Updated(known.clone()));
@@ -288,7 +282,9 @@ impl Registry {
             (content.size, content.changed) = (metadata.len(), backing::changed(&metadata));
             let name = spooled.path.file_name().unwrap_or_default().to_string_lossy();
             let family = Family { base: name.into_owned(), is_rotated: true };
-            let sighting = sighting_of(0, spooled.path, &content, family);
+            let owner =
+                self.absent.get(spooled.name).and_then(|absent| self.site.source_of(&absent.remembered.known));
+            let sighting = sighting_of(owner.unwrap_or(0), spooled.path, &content, family);
             let Some(absent) = self.absent.take(spooled.name) else {
                 // The state does not know it any more: what was saved is sent again, as something new.
                 if content.look_anew().is_ok() {
@@ -319,7 +315,12 @@ impl Registry {
     }
 
     fn age_absent(&mut self, now: Clock, changes: &mut Vec<Change>) {
-        for absent in self.absent.iter_mut().filter(|absent| !absent.is_said && self.looks >= SURE) {
+        // Its file is there, and cut off or damaged so far.
+        let is_pending = |absent: &Absent| {
+            !absent.is_displaced && self.pending.contains_key(&absent.remembered.known.identity.place())
+        };
+        let unsaid = self.absent.iter_mut().filter(|absent| !absent.is_said && !is_pending(absent));
+        for absent in unsaid.filter(|_| self.looks >= SURE) {
             absent.is_said = true;
             let Remembered { known, points, .. } = &absent.remembered;
             let is_there = || may_be_at(Path::new(&*known.seen_at), known.identity.place());
@@ -348,6 +349,33 @@ impl Registry {
 }
 
 impl Followed {
+    pub(super) fn note(&mut self, size: u64, changed: i64, now: Clock, changes: &mut Vec<Change>) {
+        if (size, changed) == (self.size, self.changed) {
+            return;
+        }
+        let is_packed = self.file.is_packed();
+        self.is_spoiled |= if is_packed { size != self.size } else { size < self.size };
+        (self.size, self.changed) = (size, changed);
+        self.still_since = now.uptime;
+        if self.file.life() == Life::Final && !is_packed {
+            self.file.set_life(Life::Live);
+            if !self.file.backing().is_copy && self.deleted_at.is_none() {
+                // Before anything beyond it is read: one that has less than was read of it is taken for a copy.
+                changes.extend(self.file.update(|known| known.size = 0).map(Change::Updated));
+            }
+        }
+        self.file.note_change(self.file.end().unwrap_or(size));
+        changes.push(Change::Grew);
+    }
+
+    /// The number of a content that is not what it was in its file any more; once.
+    pub(super) fn take_spoiled(&mut self) -> Option<FileKey> {
+        // What no path leads to can only be read as far as it goes.
+        let is_spoiled =
+            std::mem::take(&mut self.is_spoiled) && !(self.file.is_packed() && self.deleted_at.is_some());
+        is_spoiled.then_some(self.file.key)
+    }
+
     fn note_deleted(&mut self, has_grown: bool, now: Clock, changes: &mut Vec<Change>) {
         match self.deleted_at {
             // Truncated before it was deleted: its reader says so first.

@@ -29,7 +29,7 @@ impl Registry {
         now: Clock,
     ) -> Change {
         let place = content.place();
-        let source = self.site.source_of(&known).unwrap_or(sighting.source);
+        let source = self.site.owner_of(&known, sighting.source);
         // Nothing is sure of a length that cannot be asked for; the next look asks again.
         let len = content.backing.end().unwrap_or(content.size);
         let is_packed = content.backing.packing != Packing::Plain;
@@ -63,7 +63,7 @@ impl Registry {
             size,
             changed,
             still_since: now.uptime,
-            has_shrunk: false,
+            is_spoiled: false,
             deleted_at: None,
             head_said: file.head().len,
             is_said: false,
@@ -103,25 +103,10 @@ impl Registry {
             head: Mark::of(&content.head),
             packing: content.backing.packing,
             size: 0,
+            packed_size: content.packed_size(),
             is_deleted: false,
             is_lost: false,
             last_seen: now.day(),
         }
-    }
-}
-
-impl Followed {
-    pub(super) fn note(&mut self, size: u64, changed: i64, now: Clock, changes: &mut Vec<Change>) {
-        if (size, changed) == (self.size, self.changed) {
-            return;
-        }
-        self.has_shrunk |= size < self.size && !self.file.is_packed();
-        (self.size, self.changed) = (size, changed);
-        self.still_since = now.uptime;
-        if self.file.life() == file::Life::Final && !self.file.is_packed() {
-            self.file.set_life(file::Life::Live);
-        }
-        self.file.note_change(self.file.end().unwrap_or(size));
-        changes.push(Change::Grew);
     }
 }

@@ -123,8 +123,8 @@ struct Followed {
     size: u64,
     changed: i64,
     still_since: Duration,
-    /// It was truncated since the last look.
-    has_shrunk: bool,
+    /// Since the last look it was truncated, or, being compressed, is not what was inspected any more.
+    is_spoiled: bool,
     /// When no path was found to lead to it any more.
     deleted_at: Option<Duration>,
     /// So much of its head is persisted.
@@ -300,6 +300,11 @@ impl Registry {
         self.pending.values().any(|pending| matches!(pending.state, State::Asked))
     }
 
+    /// Whether it is not known yet what the file with this device and inode holds.
+    pub fn is_pending(&self, place: (u64, u64)) -> bool {
+        self.pending.contains_key(&place)
+    }
+
     /// Whether it is not known of all files what they are, or not all of them could be opened.
     pub fn is_settling(&self) -> bool {
         let is_open = |pending: &Pending| !matches!(pending.state, State::Broken(..));
@@ -351,12 +356,9 @@ impl Registry {
             }
         }
         // Readers find out too, but one that waits for its destination does not read.
-        let shrunk = self
-            .followed
-            .values_mut()
-            .filter_map(|followed| std::mem::take(&mut followed.has_shrunk).then_some(followed.file.key));
-        let shrunk: Vec<FileKey> = shrunk.collect();
-        shrunk.into_iter().for_each(|key| self.replace(key, now, &mut changes));
+        let spoiled = self.followed.values_mut().filter_map(|followed| followed.take_spoiled());
+        let spoiled: Vec<FileKey> = spoiled.collect();
+        spoiled.into_iter().for_each(|key| self.replace(key, now, &mut changes));
         // What can be a copy comes after all that it can be a copy of.
         let is_known = |sighting: &Sighting| self.absent.in_inode(sighting.inode).next().is_some();
         met.sort_by_cached_key(|sighting| sighting.family.is_rotated && !is_known(sighting));
