@@ -13,6 +13,8 @@ pub(crate) struct Site {
     dir: TempDir,
     lives: AtomicU32,
     pub(crate) log_level: &'static str,
+    /// The source's type.
+    pub(crate) kind: &'static str,
     pub(crate) agent: String,
     pub(crate) source: String,
     pub(crate) labels: String,
@@ -30,6 +32,7 @@ impl Site {
             dir,
             lives: AtomicU32::new(0),
             log_level: "info",
+            kind: "file",
             agent: "scan_interval = \"100ms\"".into(),
             source: String::new(),
             labels:
@@ -55,12 +58,12 @@ impl Site {
 
     /// The configuration with this URL.
     pub(crate) fn config(&self, url: &str) -> String {
-        let Site { log_level, agent, source, labels, guard, output, glob, .. } = self;
+        let Site { log_level, kind, agent, source, labels, guard, output, glob, .. } = self;
         let (state, logs) = (self.path("state"), self.path("logs"));
         let include: Vec<PathBuf> = glob.split(' ').map(|glob| logs.join(glob)).collect();
         format!(
             "[agent]\nhost = \"test-host\"\nlog = {{ level = \"{log_level}\", format = \"json\" }}\nstate_dir = {state:?}\n\
-             {agent}\n[sources.app]\ntype = \"file\"\ninclude = {include:?}\n{source}\n[labels]\n{labels}\n\
+             {agent}\n[sources.app]\ntype = {kind:?}\ninclude = {include:?}\n{source}\n[labels]\n{labels}\n\
              [guard]\n{guard}\n[outputs.loki]\ntype = \"loki\"\nurl = {url:?}\n{output}\n"
         )
     }
