@@ -11,8 +11,11 @@
 //! Known limits: the fields of a long line are looked for in its first [`HEAD`] bytes only.
 
 pub mod container;
+mod framer;
 #[cfg(test)]
 mod tests;
+
+pub use framer::Framer;
 
 use crate::model::{Digest, Part, Stamp};
 use memchr::memchr2;
@@ -37,6 +40,7 @@ pub struct Settings {
     prefixes: Vec<Vec<u8>>,
     limit: usize,
     part: usize,
+    is_container: bool,
 }
 
 /// Whether a line is a record, as far as its first bytes decide it.
@@ -68,7 +72,18 @@ impl Settings {
         // What is kept of a line until its prefix is known is then less than a part.
         let least = if prefixes.len() > 1 { 4 * MAX_PREFIX } else { 16 };
         let limit = limit.clamp(least, 256 * 1024);
-        Settings { prefixes, limit, part: limit / 4 * 3 }
+        Settings { prefixes, limit, part: limit / 4 * 3, is_container: false }
+    }
+
+    /// Whether the lines of a file are pieces of a container's lines.
+    #[must_use]
+    pub fn of_container(self, is_container: bool) -> Settings {
+        Settings { is_container, ..self }
+    }
+
+    /// See [`Settings::of_container`].
+    pub fn is_container(&self) -> bool {
+        self.is_container
     }
 
     fn is_too_long(&self, body: &[u8]) -> bool {

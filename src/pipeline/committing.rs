@@ -37,6 +37,7 @@ impl Lane {
 
     /// Hands the safe positions that moved to the state, which syncs them within a second if nobody does before.
     pub(super) fn commit(&mut self) {
+        self.release_handed();
         let dirty: Vec<FileKey> = self.dirty.drain().collect();
         let entries: Vec<Entry> = dirty.into_iter().filter_map(|key| self.cursor(key)).collect();
         self.store.append(entries);

@@ -1,8 +1,8 @@
 //! A lane's place in one file.
 
-use super::plan::Plan;
+use super::{plan::Plan, succession::{Rank, Turn}};
 use crate::{
-    frame::{Lines, Settings},
+    frame::{Framer, Settings},
     model::{Chain, Mark, Nanos, Point},
     output::FileHead,
     tail::TailFile,
@@ -29,6 +29,9 @@ pub(super) struct LaneFile {
     pub is_failing: bool,
     /// Bytes at the end that are not a complete line.
     pub tail: u64,
+    pub turn: Turn,
+    /// Its place among the files of its container.
+    pub rank: Rank,
 }
 
 /// Where the lane is in the file. All of it is a function of the bytes before `at`.
@@ -43,11 +46,11 @@ pub(super) struct Place {
     pub time: Option<Nanos>,
     /// The mark of the bytes before `at`.
     pub mark: Mark,
-    pub lines: Lines,
-    /// The mark of the bytes before the line that is open, if one is.
-    pub line_mark: Mark,
-    /// Of the line that is leaving in parts.
-    pub open: Option<OpenLine>,
+    pub framer: Framer,
+    /// A place to rewind to, and the mark of the bytes before it: they may not be at hand any more.
+    pub rewind_mark: Option<(u64, Mark)>,
+    /// Of the line that is leaving in parts, by stream of a container; of other files the first.
+    pub open: [Option<OpenLine>; 2],
 }
 
 /// What the later parts of a line have from its first.
@@ -59,6 +62,9 @@ pub(super) struct OpenLine {
 
 impl LaneFile {
     pub(super) fn new(file: Arc<TailFile>, frame: Settings, point: &Point, plan: &Plan) -> LaneFile {
+        // What has got on has nothing of the file before any more.
+        let turn = if frame.is_container() && point.rewind == 0 { Turn::Waiting } else { Turn::Begun };
+        let rank = Rank::of(&file);
         LaneFile {
             head: plan.output.file(&file.known.origin),
             labels: plan.labelling.of_file(&file.known.origin),
@@ -69,9 +75,9 @@ impl LaneFile {
                 chain: point.chain,
                 time: point.time,
                 mark: point.mark,
-                lines: Lines::default(),
-                line_mark: Mark::default(),
-                open: None,
+                framer: Framer::new(&frame),
+                rewind_mark: None,
+                open: [None; 2],
             },
             file,
             frame,
@@ -80,6 +86,8 @@ impl LaneFile {
             is_over: false,
             is_failing: false,
             tail: 0,
+            turn,
+            rank,
         }
     }
 
@@ -90,10 +98,20 @@ impl LaneFile {
 }
 
 impl Place {
-    /// The point here. `before`: the bytes before `at`, as many as there are at hand.
-    pub(super) fn point(&self, before: &[u8]) -> Point {
-        let rewind = self.lines.rewind(self.at);
-        let mark = if rewind == self.at { Mark::of(before) } else { self.line_mark };
+    /// The mark of the bytes before `rewind`. `before`: the bytes before `at` that are at hand.
+    pub(super) fn mark_of(&self, rewind: u64, before: &[u8], file: &TailFile) -> Mark {
+        let at_hand = usize::try_from(self.at - rewind).ok().and_then(|back| before.len().checked_sub(back));
+        match (self.rewind_mark, at_hand) {
+            (Some((place, mark)), _) if place == rewind => mark,
+            (_, Some(end)) if end > 0 => Mark::of(&before[..end]),
+            // Of two lines that were open the older one is done.
+            _ if rewind > 0 && !file.is_packed() => file.mark_before(rewind).unwrap_or_default(),
+            _ => Mark::default(),
+        }
+    }
+
+    /// The point here.
+    pub(super) fn point_with(&self, rewind: u64, mark: Mark) -> Point {
         Point { rewind, at: self.at, seq: self.seq, chain: self.chain, time: self.time, mark }
     }
 }

@@ -97,6 +97,8 @@ pub(super) struct Lane {
     pub(super) sender: Sender<Event>,
 
     pub(super) files: HashMap<FileKey, Box<LaneFile>>,
+    /// Of containers: by family.
+    pub(super) families: HashMap<u64, Vec<FileKey>>,
     /// Files that may have something to read, in turn.
     pub(super) ready: Ready,
     /// `None` while there is nothing to read: an idle lane holds no buffer.
@@ -158,6 +160,7 @@ impl Lane {
             events,
             sender,
             files: HashMap::new(),
+            families: HashMap::new(),
             ready: Ready::default(),
             buffer: None,
             streams: Streams::new(),
@@ -252,11 +255,15 @@ impl Lane {
                 }
                 if let Some(file) = self.files.remove(&key) {
                     self.ready.remove(&file.file);
+                    self.leave_family(&file);
                 }
                 self.ledger.forget(key);
                 self.committed.remove(&key);
             }
-            Event::Listed => self.is_listed = true,
+            Event::Listed => {
+                self.is_listed = true;
+                self.wake_waiting(None);
+            }
             Event::Answered(answered) => {
                 let now = self.now();
                 self.answered(*answered, now);
@@ -276,9 +283,14 @@ impl Lane {
         let mut lane_file = LaneFile::new(file, frame.clone(), point, &self.plan);
         lane_file.is_queued = true;
         self.ready.push(&lane_file.file);
+        self.join_family(&lane_file);
         self.files.insert(key, Box::new(lane_file));
         // Its name may not be on disk yet.
         self.needs_sync = true;
+    }
+
+    pub(super) fn is_listed(&self) -> bool {
+        self.is_listed
     }
 
     fn can_read(&self) -> bool {

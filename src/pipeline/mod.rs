@@ -26,6 +26,7 @@ mod report;
 mod run;
 mod sending;
 mod settings;
+mod succession;
 
 pub use connect::{Connection, try_outputs};
 pub use report::{Counts, Left, OutputReport, Report};

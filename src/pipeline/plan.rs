@@ -1,6 +1,6 @@
 //! What a lane is built from: the settings of one output, compiled.
 
-use super::settings::{Label, LabelFrom, LokiTenant, Meta, OutputKind, Settings};
+use super::settings::{Label, LabelFrom, LokiTenant, Meta, OutputKind, Settings, SourceKind};
 use crate::{
     frame,
     guard::{Allowed, Budget, Rule},
@@ -98,7 +98,9 @@ pub(super) fn plans(settings: &mut Settings, labelling: Labelling) -> Vec<Plan> 
         let frames = sources.iter().map(|source| {
             let is_taken = output.sources.contains(&source.name);
             let limit = source.max_line.min(kind.line_limit());
-            is_taken.then(|| frame::Settings::with_prefixes(source.prefixes.clone(), limit))
+            let is_container = source.kind == SourceKind::Container;
+            is_taken
+                .then(|| frame::Settings::with_prefixes(source.prefixes.clone(), limit).of_container(is_container))
         });
         Plan {
             index,

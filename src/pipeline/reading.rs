@@ -5,10 +5,11 @@ use super::{
     alarm,
     files::{LaneFile, OpenLine},
     lane::{Lane, Mode},
+    succession::Turn,
 };
 use crate::{
     ack::FileKey,
-    frame::{Framed, HEAD, Step},
+    frame::{Framed, Framer, Step, Stream},
     model::{Digest, Mark, Marks, Nanos, Point, Record, Stamp, leaf},
     parse::parse,
     tail::{Buffer, Burst, Life, TURN},
@@ -74,20 +75,26 @@ impl Lane {
             Life::Adrift => return End::Dry,
             Life::Replaced => {
                 self.is_over(file);
+                self.wake_waiting(Some(file.file.family));
                 return End::Dry;
             }
         }
         // A copy of it turned up after all.
         file.is_over = false;
+        if !self.take_over(file) {
+            return End::Dry;
+        }
         let moves = file.file.moves();
         let buffer = buffer.get_or_insert_default();
-        let skipped = if file.place.lines.is_in_gap() { self.skip_hole(file) } else { Ok(()) };
+        // Before it is read: what comes into a newer file was written after all of this one.
+        let newer = self.newer(file);
+        let skipped = if file.place.framer.is_in_gap() { self.skip_hole(file) } else { Ok(()) };
         match skipped.and_then(|()| buffer.read(&file.file, file.place.at, &file.place.mark)) {
             Ok(Burst::Data { bytes, before }) => {
                 if std::mem::take(&mut file.is_failing) {
                     alarm::readable_again(&self.plan.name, &file.file);
                 }
-                self.frame_all(file, bytes, before, now)
+                self.frame_all(file, bytes, before, newer, now)
             }
             Ok(Burst::Replaced) => {
                 // The follow thread gives the new content a name, and looks for a copy of this one; several lanes may
@@ -120,8 +127,9 @@ impl Lane {
         self.counts.read_bytes += skipped;
         self.counts.passed_bytes += skipped;
         if file.place.at > file.place.done {
-            // The line is open, so nothing of the bytes before is needed.
-            self.ledger.scanned(file.file.key, file.place.point(&[]));
+            let rewind = file.place.framer.rewind(file.place.at);
+            let mark = file.place.mark_of(rewind, &[], &file.file);
+            self.ledger.scanned(file.file.key, file.place.point_with(rewind, mark));
             self.dirty.insert(file.file.key);
         }
         Ok(())
@@ -136,71 +144,110 @@ impl Lane {
         }
     }
 
-    fn frame_all(&mut self, file: &mut LaneFile, bytes: &[u8], before: usize, now: Duration) -> End {
-        let start = file.place.at;
+    fn frame_all(
+        &mut self,
+        file: &mut LaneFile,
+        bytes: &[u8],
+        before: usize,
+        newer: (bool, bool),
+        now: Duration,
+    ) -> End {
         let bytes = match self.mode {
             Mode::Follow => bytes,
             // What is written from now on is for the next run.
             Mode::Once => {
-                let wanted = usize::try_from(file.file.size().saturating_sub(start)).unwrap_or(usize::MAX);
+                let wanted = usize::try_from(file.file.size().saturating_sub(file.place.at)).unwrap_or(usize::MAX);
                 &bytes[..bytes.len().min(before.saturating_add(wanted))]
             }
         };
-        // Otherwise this is all that there is for now.
-        let is_full_read = bytes.len() - before == TURN;
-        let mut pos = before;
-        // The ledger knows of everything before this.
-        let mut scanned = start.max(file.place.done);
-        let end = loop {
-            if self.is_full(file.place.at.saturating_sub(scanned)) {
-                break End::More;
+        let (mut pos, held) = (before, file.place.framer.held());
+        if matches!(file.turn, Turn::Complete | Turn::Handed(_)) {
+            if bytes.len() - before <= held as usize {
+                return End::Dry;
             }
-            let rest = &bytes[pos..];
-            let rewind = file.place.lines.rewind(file.place.at);
-            let step = match file.place.lines.next(&file.frame, rest, file.place.at) {
-                Step::More if ends_here(file, rest) => file.place.lines.last(&file.frame, rest, file.place.at),
+            if file.turn != Turn::Complete {
+                // Written to a file that has a successor: what was open goes on there all the same.
+                self.release(file);
+                pos += held as usize;
+            }
+            file.turn = Turn::Begun;
+        }
+        // Taken out, so that the file can change while bytes that it holds are worked on.
+        let mut framer = std::mem::take(&mut file.place.framer);
+        let (start, end) = (file.place.at, self.steps(file, &mut framer, bytes, &mut pos, newer, now));
+        if file.place.at > start {
+            file.place.mark = Mark::of(&bytes[..pos]);
+            file.file.note_read(file.place.at, &file.place.mark);
+            self.counts.read_bytes += file.place.at - start;
+            let rewind = framer.rewind(file.place.at);
+            let mark = file.place.mark_of(rewind, &bytes[..pos], &file.file);
+            file.place.rewind_mark = Some((rewind, mark));
+            if file.place.at > file.place.done {
+                self.ledger.scanned(file.file.key, file.place.point_with(rewind, mark));
+                self.dirty.insert(file.file.key);
+            }
+        }
+        if end == End::Dry {
+            framer.shrink();
+        }
+        file.place.framer = framer;
+        if end == End::Dry && newer.1 {
+            self.completed(file);
+        }
+        end
+    }
+
+    /// All steps over `bytes`, of which those before `pos` have been framed.
+    fn steps(
+        &mut self,
+        file: &mut LaneFile,
+        framer: &mut Framer,
+        bytes: &[u8],
+        pos: &mut usize,
+        newer: (bool, bool),
+        now: Duration,
+    ) -> End {
+        // Otherwise this is all that there is for now.
+        let is_full_read = bytes.len() - *pos == TURN;
+        // The ledger knows of everything before this.
+        let mut scanned = file.place.at.max(file.place.done);
+        loop {
+            if self.is_full(file.place.at.saturating_sub(scanned)) {
+                return End::More;
+            }
+            let (rest, before) = (&bytes[*pos..], &bytes[..*pos]);
+            let (at, rewind) = (file.place.at, framer.rewind(file.place.at));
+            let step = match framer.next(&file.frame, rest, at) {
+                Step::More if newer.1 && !is_full_read => framer.last_line(&file.frame, rest, at),
+                Step::More if !newer.0 && ends_here(file, rest) => framer.last(&file.frame, rest, at),
                 step => step,
             };
             let end = match step {
                 Step::More => {
                     file.tail = rest.len() as u64;
-                    break if is_full_read { End::More } else { End::Dry };
+                    return if is_full_read { End::More } else { End::Dry };
                 }
                 Step::Passed { end } => {
-                    self.counts.passed_bytes += end - file.place.at;
+                    self.counts.passed_bytes += end - at;
                     end
                 }
                 Step::Record(framed) => {
-                    if self.record(file, &framed, Marks::NONE, rewind, &bytes[..pos], now) {
-                        scanned = file.place.at;
+                    if self.record(file, &framed, Marks::NONE, rewind, before, now) {
+                        scanned = at;
                     }
                     framed.end
                 }
                 Step::Gap { start, end } => {
-                    if self.gap(file, start, end, rewind, &bytes[..pos], now) {
-                        scanned = file.place.at;
+                    if self.gap(file, start, end, rewind, before, now) {
+                        scanned = at;
                     }
                     end
                 }
             };
-            // A line stays open: this is where it began.
-            if rewind == file.place.at && file.place.lines.rewind(end) != end {
-                file.place.line_mark = Mark::of(&bytes[..pos]);
-            }
             // A step never ends behind the bytes that it was given.
-            pos += (end - file.place.at) as usize;
+            *pos += (end - at) as usize;
             file.place.at = end;
-        };
-        if file.place.at > start {
-            file.place.mark = Mark::of(&bytes[..pos]);
-            file.file.note_read(file.place.at, &file.place.mark);
-            self.counts.read_bytes += file.place.at - start;
-            if file.place.at > file.place.done {
-                self.ledger.scanned(file.file.key, file.place.point(&bytes[..pos]));
-                self.dirty.insert(file.file.key);
-            }
         }
-        end
     }
 
     /// Puts a record into the batch of its stream. `before`: the bytes before it. Returns whether the ledger was told
@@ -238,7 +285,7 @@ impl Lane {
         let batch = self.batches.open(stream, now, self.counts.read_bytes);
         let is_first = !batch.has(key);
         if is_first {
-            let mark = if rewind == place.at { Mark::of(before) } else { place.line_mark };
+            let mark = place.mark_of(rewind, before, &file.file);
             let point = Point { rewind, at: place.at, seq: place.seq, chain: place.chain, time: place.time, mark };
             batch.firsts.push((key, place.at));
             self.ledger.open(key, point);
@@ -246,7 +293,8 @@ impl Lane {
         place.seq += 1;
         place.chain = place.chain.next(&leaf);
         // The line's own, not its part's: read again from the line's start, this is where its time comes from.
-        place.time = Some(place.open.filter(|_| framed.part.is_some()).map_or(time, |line| line.time));
+        let line = place.open[which(framed)].filter(|_| framed.part.is_some());
+        place.time = Some(line.map_or(time, |line| line.time));
         self.counts.note(&record);
         self.note_twin(stream, time, &leaf);
         self.batches.put(stream, &self.plan.output, &record, &file.head);
@@ -303,24 +351,26 @@ impl Lane {
             (time, line.stream, if is_text { Marks::NONE } else { Marks::INVALID_UTF8 })
         };
         let Some(head) = framed.head else {
-            let line = place.open.unwrap_or(OpenLine { time: file.file.known.origin.first_seen, stream: 0 });
+            let line =
+                place.open[which(framed)].unwrap_or(OpenLine { time: file.file.known.origin.first_seen, stream: 0 });
             return of_part(line, framed.part.map_or(1, |part| part.number));
         };
         let parsed = parse(&self.plan.labelling.wanted, head);
         let salt = file.file.name().0.wrapping_add(framed.offset);
-        let time = match parsed.time {
+        let time = match parsed.time.or(framed.time) {
             Some(stamp) => stamp.filled(salt),
             None => fallback(place.time.unwrap_or(file.file.known.origin.first_seen)).filled(salt),
         };
         let stream = self.stream_of(&parsed.fields, &file.labels);
+        let frame = if framed.is_malformed { Marks::MALFORMED } else { Marks::NONE };
         if framed.part.is_none() {
-            return (time, stream, parsed.marks);
+            return (time, stream, parsed.marks.with(frame));
         }
-        place.open = Some(OpenLine { time, stream });
+        place.open[which(framed)] = Some(OpenLine { time, stream });
         let (time, stream, marks) = of_part(OpenLine { time, stream }, 1);
         // Of a line that is longer than what was looked at nobody knows how it ends.
-        let is_malformed = head.len() < HEAD && parsed.marks.has(Marks::MALFORMED);
-        (time, stream, if is_malformed { marks.with(Marks::MALFORMED) } else { marks })
+        let is_malformed = framed.is_head_whole && parsed.marks.has(Marks::MALFORMED);
+        (time, stream, if is_malformed { marks.with(Marks::MALFORMED) } else { marks.with(frame) })
     }
 }
 
@@ -329,6 +379,11 @@ impl Lane {
 fn fallback(before: Nanos) -> Stamp {
     let time = Nanos(before.0.saturating_sub(before.0.rem_euclid(Nanos::MILLI)));
     Stamp { time, unit: Nanos::MILLI }
+}
+
+/// Which of the open lines of a file a record is of.
+fn which(framed: &Framed<'_>) -> usize {
+    usize::from(framed.stream == Some(Stream::Stderr))
 }
 
 /// Whether `rest` is the last line of a file that will not grow any more.

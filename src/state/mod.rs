@@ -25,4 +25,4 @@ mod tests;
 
 pub use entry::{Entry, Health};
 pub use memory::Memory;
-pub use store::{OpenError, Store, make_folder, read};
+pub use store::{OpenError, Store, read};

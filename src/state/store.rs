@@ -198,7 +198,7 @@ impl Inner {
 
 /// Makes a folder (0700) and what is missing above it, so that a power cut does not take it away: a folder's name is on
 /// the disk when the folder above is synced.
-pub fn make_folder(folder: &Path) -> io::Result<()> {
+fn make_folder(folder: &Path) -> io::Result<()> {
     let missing: Vec<&Path> = folder.ancestors().take_while(|path| !path.exists()).collect();
     DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
     for above in missing.into_iter().filter_map(Path::parent) {

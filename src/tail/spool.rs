@@ -3,15 +3,12 @@
 //!
 //! While the agent runs, it reads the deleted file itself; the spool is read after a restart.
 
-use crate::{
-    model::{FileName, Packing},
-    state::make_folder,
-};
+use crate::model::{FileName, Packing};
 use std::{
     collections::HashMap,
-    fs::{self, File, OpenOptions},
+    fs::{self, DirBuilder, File, OpenOptions},
     io::{self, Write as _},
-    os::unix::fs::OpenOptionsExt as _,
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -107,7 +104,9 @@ impl Spool {
 
     fn copy(&mut self, saving: &Saving, end: u64, at: &mut u64) -> io::Result<()> {
         if !self.files.contains_key(&saving.name) {
-            make_folder(&self.folder)?;
+            DirBuilder::new().recursive(true).mode(0o700).create(&self.folder)?;
+            // A power cut takes a folder away whose name is not on the disk.
+            File::open(self.folder.parent().unwrap_or(&self.folder))?.sync_all()?;
             let path = self.folder.join(file_name(saving.name, saving.from, saving.packing));
             // What is left of an earlier attempt is not claimed by anyone.
             OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&path)?;

@@ -12,6 +12,7 @@
 mod rig;
 mod world;
 
+mod container;
 mod content;
 mod deleted;
 mod disk;

@@ -5,7 +5,7 @@ use super::{
     Remembered, STILL, Spool, Whence, displaced::sighting_of, relatives::may_be_at,
 };
 use crate::{
-    model::{Family, FileName, Known, Mark, Packing},
+    model::{Family, FileName, Known, Mark, Packing, Sighting},
     tail::{
         backing::{self, Backing},
         file::{Life, TailFile},
@@ -295,13 +295,20 @@ impl Registry {
                 }
                 continue;
             };
-            let Remembered { known, .. } = absent.remembered;
+            let Remembered { mut known, .. } = absent.remembered;
+            // Saved before the state had heard of it.
+            known.is_deleted = true;
             content.backing.base = spooled.base;
             // An output can be further than what could be saved.
             content.backing.is_copy = true;
             content.backing.unpacked = known.size;
             let place = content.place();
-            changes.push(self.follow(known, true, content, &sighting, now));
+            // Its line may go on in the file that came after it.
+            let path = Path::new(&*known.origin.path);
+            let family = Family::itself(&path.file_name().unwrap_or_default().to_string_lossy());
+            let source = self.site.source_of(&known).unwrap_or(0);
+            let family = self.family_of(&Sighting { path: path.into(), family, source, ..sighting.clone() });
+            changes.push(self.follow_as(family, known, true, content, &sighting, now));
             if let Some(followed) = self.followed.get_mut(&place) {
                 followed.file.set_life(Life::Final);
                 followed.spool = Spool::Source;

@@ -388,12 +388,24 @@ impl Registry {
         sighting: &Sighting,
         now: Clock,
     ) -> Change {
+        self.follow_as(self.family_of(sighting), known, is_remembered, content, sighting, now)
+    }
+
+    fn follow_as(
+        &mut self,
+        family: u64,
+        known: Known,
+        is_remembered: bool,
+        content: Content,
+        sighting: &Sighting,
+        now: Clock,
+    ) -> Change {
         let place = content.place();
         let source = self.site.source_of(&known).unwrap_or(sighting.source);
         // Nothing is sure of a length that cannot be asked for; the next look asks again.
         let len = content.backing.end().unwrap_or(content.size);
         let is_packed = content.backing.packing != Packing::Plain;
-        let order = (self.family_of(sighting), content.changed);
+        let order = (family, content.changed);
         let file = TailFile::new(self.next_key, source, known, order, content.backing, len, self.site.outputs);
         if is_packed {
             file.set_life(file::Life::Final);

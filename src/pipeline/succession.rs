@@ -1,0 +1,236 @@
+//! Succession: a line of a container that is open at the end of its file goes on in the file that the runtime begins
+//! next. The files of a container are framed one after the other: a new one waits until the one before is framed to its
+//! end, and takes over what is open there. The one before stays needed until the new one needs nothing of it.
+
+use super::{files::LaneFile, lane::Lane};
+use crate::{
+    ack::FileKey,
+    frame::Framer,
+    model::{Nanos, Packing, packing_of},
+    tail::{Life, TailFile},
+};
+use std::{cmp::Reverse, path::Path};
+
+/// How far a file of a container is with that. Of other files: always [`Turn::Begun`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Turn {
+    /// What the file before leaves open is not known yet; nothing of this one is framed.
+    Waiting,
+    /// It is framed.
+    Begun,
+    /// It is framed to its end, and the next one has begun to be written.
+    Complete,
+    /// What it leaves open is with this one.
+    Handed(FileKey),
+}
+
+/// The order in which a runtime has written its files: by first sight, and of those that were there together, which was
+/// when the agent started, by what they were called then.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Rank(Nanos, Called, i64, FileKey);
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Called {
+    /// No path led to it any more.
+    Deleted,
+    /// By Docker: the higher the number, the older.
+    Numbered(Reverse<u64>),
+    /// By the kubelet, with its time.
+    Stamped(String),
+    /// By the name of the container's log.
+    Current,
+}
+
+impl Rank {
+    pub(super) fn of(file: &TailFile) -> Rank {
+        let known = file.known_now();
+        let name = Path::new(&*known.seen_at).file_name().unwrap_or_default().to_string_lossy();
+        let plain = match packing_of(&name) {
+            Packing::Plain => &name,
+            Packing::Gzip | Packing::Zstd => name.rsplit_once('.').map_or(&*name, |(plain, _)| plain),
+        };
+        let last = plain.rsplit_once('.').map_or("", |(_, last)| last);
+        let called = match last.parse() {
+            _ if known.is_deleted => Called::Deleted,
+            Ok(number) => Called::Numbered(Reverse(number)),
+            Err(_) if last.starts_with(|first: char| first.is_ascii_digit()) => Called::Stamped(last.to_owned()),
+            Err(_) => Called::Current,
+        };
+        Rank(known.origin.first_seen, called, file.written, file.key)
+    }
+}
+
+impl Lane {
+    pub(super) fn join_family(&mut self, file: &LaneFile) {
+        if file.frame.is_container() {
+            self.families.entry(file.file.family).or_default().push(file.file.key);
+        }
+    }
+
+    pub(super) fn leave_family(&mut self, file: &LaneFile) {
+        let family = file.file.family;
+        if let Some(keys) = self.families.get_mut(&family) {
+            keys.retain(|key| *key != file.file.key);
+            if keys.is_empty() {
+                self.families.remove(&family);
+            }
+            self.wake_waiting(Some(family));
+        }
+    }
+
+    /// The other files of the container, oldest first, and how many of them are older than this one.
+    fn relatives(&self, file: &LaneFile) -> (Vec<FileKey>, usize) {
+        let others = self.families.get(&file.file.family).into_iter().flatten();
+        // The one itself is not among the lane's files while it is worked on.
+        let others = others.filter_map(|key| self.files.get(key));
+        let mut all: Vec<_> = others.map(|other| (&other.rank, other.file.key)).collect();
+        if all.is_empty() {
+            return (Vec::new(), 0);
+        }
+        all.sort();
+        let older = all.iter().filter(|(rank, _)| **rank < file.rank).count();
+        (all.into_iter().map(|(_, key)| key).collect(), older)
+    }
+
+    /// Whether a newer file of the container exists, and whether it has anything in it.
+    pub(super) fn newer(&self, file: &LaneFile) -> (bool, bool) {
+        if !file.frame.is_container() {
+            return (false, false);
+        }
+        let (all, older) = self.relatives(file);
+        let newer = all[older..].iter().filter_map(|key| self.files.get(key));
+        // One that was deleted or replaced before anything came is as if it had never been.
+        let sizes: Vec<u64> = newer
+            .map(|newer| (newer.file.size(), newer.file.life()))
+            .filter(is_of_use)
+            .map(|(size, _)| size)
+            .collect();
+        (!sizes.is_empty(), sizes.iter().any(|size| *size > 0))
+    }
+
+    /// Lets the file begin when the one before it is framed to its end. `false`: it has to wait.
+    pub(super) fn take_over(&mut self, file: &mut LaneFile) -> bool {
+        if file.turn != Turn::Waiting {
+            return true;
+        }
+        // What was rotated while nobody looked may not have been found yet.
+        if !self.is_listed() {
+            return false;
+        }
+        let (all, older) = self.relatives(file);
+        let before = all[..older]
+            .iter()
+            .rev()
+            .find(|key| self.files.get(*key).is_some_and(|before| before.file.life() != Life::Replaced));
+        let Some(before) = before.and_then(|key| self.files.get_mut(key)) else {
+            file.turn = Turn::Begun;
+            return true;
+        };
+        if file.file.size() == 0 && before.turn != Turn::Complete {
+            // What writes to the one before may not be done with it.
+            return false;
+        }
+        match before.turn {
+            Turn::Complete => {
+                before.turn = Turn::Handed(file.file.key);
+                file.place.framer = Framer::begin_with(before.place.framer.carry());
+                file.place.open = before.place.open;
+                file.turn = Turn::Begun;
+                true
+            }
+            // It was handed to one that is gone.
+            Turn::Handed(_) => {
+                file.turn = Turn::Begun;
+                true
+            }
+            Turn::Waiting | Turn::Begun => {
+                if !std::mem::replace(&mut before.is_queued, true) {
+                    self.ready.push(&before.file);
+                }
+                false
+            }
+        }
+    }
+
+    /// The file is framed to its end, and a newer one has begun: that one can go on.
+    pub(super) fn completed(&mut self, file: &mut LaneFile) {
+        if file.turn != Turn::Begun {
+            return;
+        }
+        let (all, older) = self.relatives(file);
+        let next = all[older..].iter().find_map(|key| self.files.get(key));
+        file.turn = match next {
+            // It needed nothing of this one when the agent was started.
+            Some(next) if next.turn != Turn::Waiting => Turn::Handed(next.file.key),
+            _ => Turn::Complete,
+        };
+        self.wake_waiting(Some(file.file.family));
+    }
+
+    /// Files of this family, or of all, that waited look again.
+    pub(super) fn wake_waiting(&mut self, family: Option<u64>) {
+        let of_family = family.map(|family| self.families.get(&family).cloned().unwrap_or_default());
+        for key in of_family.unwrap_or_else(|| self.families.values().flatten().copied().collect()) {
+            let Some(file) = self.files.get_mut(&key) else { continue };
+            if file.turn == Turn::Waiting && !std::mem::replace(&mut file.is_queued, true) {
+                self.ready.push(&file.file);
+            }
+        }
+    }
+
+    /// Files whose successors need nothing of them any more are done with, in the same step in which the state learns
+    /// how far the successors are.
+    pub(super) fn release_handed(&mut self) {
+        let is_handed = |key: &FileKey| {
+            let is_it = |file: &Box<LaneFile>| matches!(file.turn, Turn::Handed(_)) && file.place.framer.held() > 0;
+            self.files.get(key).is_some_and(is_it)
+        };
+        let handed: Vec<FileKey> = self.families.values().flatten().copied().filter(is_handed).collect();
+        for key in handed.into_iter().filter(|key| self.is_succeeded(*key)).collect::<Vec<_>>() {
+            if let Some(mut file) = self.files.remove(&key) {
+                self.release(&mut file);
+                self.files.insert(key, file);
+            }
+        }
+    }
+
+    /// Whether the file that goes on with this one's open lines has finished them, also for the time after a crash.
+    fn is_succeeded(&self, key: FileKey) -> bool {
+        let mut next = key;
+        while let Some(Turn::Handed(heir)) = self.files.get(&next).map(|file| file.turn) {
+            next = heir;
+            let Some(file) = self.files.get(&heir) else { return true };
+            if !file.place.framer.needs_carry() {
+                return self.ledger.safe(heir).is_none_or(|safe| safe.rewind > 0);
+            }
+        }
+        false
+    }
+
+    /// Nothing that is open here is this file's any more.
+    pub(super) fn release(&mut self, file: &mut LaneFile) {
+        let held = file.place.framer.held();
+        let at = file.place.at + held;
+        let packed = file.file.is_packed();
+        let mark = if packed { None } else { file.file.mark_before(at).ok() };
+        file.place.framer = Framer::new(&file.frame);
+        (file.place.at, file.place.mark) = (at, mark.unwrap_or_default());
+        file.place.rewind_mark = Some((at, file.place.mark));
+        file.tail = 0;
+        self.counts.read_bytes += held;
+        self.counts.passed_bytes += held;
+        if at > file.place.done {
+            let point = file.place.point_with(at, file.place.mark);
+            self.ledger.scanned(file.file.key, point);
+            self.dirty.insert(file.file.key);
+        }
+    }
+}
+
+fn is_of_use((size, life): &(u64, Life)) -> bool {
+    match life {
+        Life::Live | Life::Adrift => true,
+        Life::Final => *size > 0,
+        Life::Replaced => false,
+    }
+}

@@ -1,0 +1,270 @@
+//! Container logs: lines in pieces that lie across files, in the ways in which the runtimes rotate, while the agent is
+//! killed. What a runtime writes is made here; with real runtimes: `tests/containers`.
+
+use crate::{
+    rig::{Agent, Destination, Site, chance, check, event, eventually, millis, seconds},
+    world::{Kind, with_suffix},
+};
+use fastrand::Rng;
+use std::{
+    fs::{self, File, OpenOptions},
+    io::Write as _,
+    path::{Path, PathBuf},
+    thread,
+};
+
+/// How a runtime rotates.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Rotation {
+    /// Docker, `max-file=3`: to `.1`, which becomes `.2`; the oldest goes.
+    Numbered,
+    /// The same with `compress`: `.1.gz` is written in place.
+    Compressed,
+    /// Docker, `max-file=1`: the file is unlinked.
+    Unlinked,
+    /// The kubelet: renamed by the time, the older ones compressed; the runtime goes on writing for a while.
+    Stamped,
+    /// conmon: a new file is renamed over the old one.
+    Over,
+}
+
+/// One container, as its runtime writes it.
+struct Container {
+    path: PathBuf,
+    rotation: Rotation,
+    file: File,
+    rotations: u32,
+    rng: Rng,
+    /// By stream: what is still to be written of its line, with its newline.
+    open: [Vec<u8>; 2],
+    lines: u32,
+    truth: Vec<Vec<u8>>,
+}
+
+impl Container {
+    fn new(path: PathBuf, rotation: Rotation, rng: Rng) -> Container {
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        let file = open(&path);
+        Container { path, rotation, file, rotations: 0, rng, open: Default::default(), lines: 0, truth: Vec::new() }
+    }
+
+    fn is_docker(&self) -> bool {
+        !matches!(self.rotation, Rotation::Stamped | Rotation::Over)
+    }
+
+    /// Writes the next piece of one of the streams.
+    fn step(&mut self) {
+        let stream = self.rng.usize(..2);
+        if self.open[stream].is_empty() {
+            self.open[stream] = self.line();
+        }
+        // Docker cuts at 16 KiB; conmon wherever its buffer ends.
+        let most = if self.is_docker() { 16384 } else { self.rng.usize(1..16384) };
+        let line = &mut self.open[stream];
+        let rest = line.split_off(most.min(line.len()));
+        let piece = std::mem::replace(line, rest);
+        self.write(["stdout", "stderr"][stream], &piece);
+    }
+
+    /// Ends the lines that are open.
+    fn end(&mut self) {
+        while self.open.iter().any(|line| !line.is_empty()) {
+            self.step_open();
+        }
+    }
+
+    fn step_open(&mut self) {
+        let stream = usize::from(self.open[0].is_empty());
+        let line = &mut self.open[stream];
+        let rest = line.split_off(16384.min(line.len()));
+        let piece = std::mem::replace(line, rest);
+        self.write(["stdout", "stderr"][stream], &piece);
+    }
+
+    /// A line, mostly one that is not ours.
+    fn line(&mut self) -> Vec<u8> {
+        self.lines += 1;
+        let id = format!("{}-{}", self.path.display(), self.lines);
+        let filler = match self.rng.u32(..10) {
+            0 => self.rng.usize(10_000..70_000),
+            1 => self.rng.usize(1000..10_000),
+            _ => self.rng.usize(..200),
+        };
+        // Docker cuts characters in two, and puts U+FFFD for each half: that is lost before anybody could read it.
+        let text = if self.is_docker() { "x<y>" } else { "x<é>" }.repeat(filler / 4);
+        if self.rng.u32(..3) > 0 {
+            return format!("GET /{id} says \"audit: {{}}\" {text}\n").into_bytes();
+        }
+        let mut body = event(&id, ["login", "read"][self.rng.usize(..2)], "acme");
+        body.truncate(body.len() - 1);
+        body.extend_from_slice(format!(",\"text\":\"{text}\"}}").as_bytes());
+        self.truth.push(body.clone());
+        [b"audit: ", &body[..], b"\n"].concat()
+    }
+
+    fn write(&mut self, stream: &str, piece: &[u8]) {
+        let bytes = if self.is_docker() {
+            let text = String::from_utf8_lossy(piece);
+            // As Go's encoder does.
+            let text = serde_json::to_string(&*text).unwrap().replace('<', "\\u003c").replace('>', "\\u003e");
+            let now = jiff::Timestamp::now();
+            format!("{{\"log\":{text},\"stream\":\"{stream}\",\"time\":\"{now}\"}}\n").into_bytes()
+        } else {
+            let now = jiff::Timestamp::now();
+            let (tag, piece) = match piece.strip_suffix(b"\n") {
+                Some(piece) => ("F", piece),
+                None => ("P", piece),
+            };
+            [format!("{now:.9} {stream} {tag} ").as_bytes(), piece, b"\n"].concat()
+        };
+        self.file.write_all(&bytes).unwrap();
+    }
+
+    fn rotate(&mut self) {
+        self.rotations += 1;
+        let numbered = |n: u32, end: &str| with_suffix(&self.path, &format!(".{n}{end}"));
+        match self.rotation {
+            Rotation::Numbered | Rotation::Compressed => {
+                let end = if self.rotation == Rotation::Compressed { ".gz" } else { "" };
+                let _ = fs::rename(numbered(1, end), numbered(2, end));
+                fs::rename(&self.path, numbered(1, "")).unwrap();
+                self.file = open(&self.path);
+                if self.rotation == Rotation::Compressed {
+                    let bytes = Kind::Gzip.compress(&fs::read(numbered(1, "")).unwrap());
+                    let mut file = File::create(numbered(1, end)).unwrap();
+                    let (first, second) = bytes.split_at(bytes.len() / 2);
+                    file.write_all(first).unwrap();
+                    thread::sleep(millis(self.rng.u64(..40)));
+                    file.write_all(second).unwrap();
+                    fs::remove_file(numbered(1, "")).unwrap();
+                }
+            }
+            Rotation::Unlinked => {
+                fs::remove_file(&self.path).unwrap();
+                self.file = open(&self.path);
+            }
+            Rotation::Stamped => {
+                let folder = self.path.parent().unwrap();
+                let items = fs::read_dir(folder).unwrap().map(|item| item.unwrap().path());
+                let is_plain = |path: &PathBuf| *path != self.path && path.extension().is_none_or(|end| end != "gz");
+                let mut old: Vec<PathBuf> = items.filter(is_plain).collect();
+                old.sort();
+                old.iter().for_each(|path| _ = Kind::Gzip.replace(path));
+                let stamp = format!(".20240102-15{:02}{:02}", self.rotations / 60, self.rotations % 60);
+                fs::rename(&self.path, with_suffix(&self.path, &stamp)).unwrap();
+                // The runtime has not been told yet.
+                for _ in 0..self.rng.u32(..3) {
+                    thread::sleep(millis(20));
+                    self.step();
+                }
+                self.file = open(&self.path);
+            }
+            Rotation::Over => {
+                let new = with_suffix(&self.path, ".tmp");
+                self.file = open(&new);
+                fs::rename(&new, &self.path).unwrap();
+            }
+        }
+    }
+}
+
+fn open(path: &Path) -> File {
+    OpenOptions::new().append(true).create(true).open(path).unwrap()
+}
+
+/// Steps of one container; rotations and kills at any of them.
+fn joins(rotation: Rotation) {
+    let name = format!("container {rotation:?}");
+    let mut rng = chance(&name);
+    let destination = Destination::new();
+    let mut site = Site::new();
+    site.kind = "container";
+    site.source = "prefix = \"audit:\"".into();
+    let (glob, path) = match rotation {
+        Rotation::Stamped | Rotation::Over => ("pods/*/*/*.log", "pods/ns_pod_1234/app/0.log"),
+        _ => ("containers/*/*-json.log", "containers/4f1c/4f1c-json.log"),
+    };
+    site.glob = glob.into();
+    let mut container = Container::new(site.log(path), rotation, rng.fork());
+    let mut agent = site.start(&destination);
+    let mut kills = 0;
+    for step in 0..1500 {
+        container.step();
+        match rng.u32(..1000) {
+            0..15 => {
+                // What is destroyed before anybody had it open is nobody's.
+                has_open(&agent, &container.path);
+                container.rotate();
+            }
+            15..23 => {
+                thread::sleep(millis(200));
+                agent.kill_9();
+                kills += 1;
+                if rng.bool() && rotation == Rotation::Stamped {
+                    container.step();
+                    container.rotate();
+                }
+                container.step();
+                agent = site.start(&destination);
+                // What was unlinked is gone with the agent that had it open: no rotation until it is read again.
+                has_open(&agent, &container.path);
+            }
+            _ if step % 50 == 0 => thread::sleep(millis(20)),
+            _ => {}
+        }
+        if matches!(rotation, Rotation::Unlinked | Rotation::Over) && step % 100 == 0 {
+            // Bytes that only a killed agent had open could not be read by its successor.
+            thread::sleep(millis(50));
+        }
+    }
+    container.end();
+    let truth = std::mem::take(&mut container.truth);
+    let started = std::time::Instant::now();
+    while destination.stored() < truth.len() && started.elapsed() < seconds(20) { thread::sleep(millis(20)); }
+    if destination.stored() < truth.len() {
+        println!("{name}: {} of {}", destination.stored(), truth.len());
+        println!("{:#}", site.status());
+        for line in agent.lines() { println!("{}", &line[..line.len().min(400)]); }
+        std::process::Command::new("ls").arg("-liR").arg(site.path("")).status().unwrap();
+    }
+    agent.end();
+    let tally = check(&destination, &truth);
+    println!(
+        "{name}: {} lines of {}, {} rotations, {kills} kills: {} missing, {} stored twice",
+        truth.len(),
+        container.lines,
+        container.rotations,
+        tally.missing,
+        tally.duplicates()
+    );
+}
+
+fn has_open(agent: &Agent, path: &Path) {
+    let file = fs::metadata(path).unwrap();
+    eventually(seconds(20), "the agent opens the file", || agent.holds(&file));
+}
+
+#[test]
+fn docker_rotates() {
+    joins(Rotation::Numbered);
+}
+
+#[test]
+fn docker_rotates_and_compresses() {
+    joins(Rotation::Compressed);
+}
+
+#[test]
+fn docker_unlinks() {
+    joins(Rotation::Unlinked);
+}
+
+#[test]
+fn the_kubelet_rotates() {
+    joins(Rotation::Stamped);
+}
+
+#[test]
+fn conmon_renames_over() {
+    joins(Rotation::Over);
+}
