@@ -62,7 +62,7 @@ struct Run<'a> {
 }
 
 impl Case {
-    pub(crate) fn run(&self, engine: &Arc<Engine>) {
+    pub(crate) fn run(&self, engine: &Engine) {
         let started = Instant::now();
         let mut rng = chance(self.name);
         let story = Arc::new(Story::new(self.form, &mut rng));

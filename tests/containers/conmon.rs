@@ -3,11 +3,9 @@
 
 use crate::{
     case::Case,
-    engine::{Engine, Shared},
+    engine::{Engine, is_possible},
     witness::Form,
 };
-
-static ENGINE: Shared = Shared::new();
 
 const PROGRAMS: &[&str] = &["podman", "conmon", "runc", "busybox", "tar"];
 
@@ -20,8 +18,8 @@ macro_rules! options {
 
 #[track_caller]
 fn check(case: &Case) {
-    if let Some(engine) = ENGINE.get(case.name, PROGRAMS, Engine::podman) {
-        case.run(&engine);
+    if is_possible(case.name, PROGRAMS) {
+        case.run(&Engine::podman());
     }
 }
 

@@ -3,19 +3,19 @@
 
 use crate::{
     case::Case,
-    engine::{Engine, Shared},
+    engine::{Engine, is_possible},
     witness::Form,
 };
-
-static ENGINE: Shared = Shared::new();
 
 const PROGRAMS: &[&str] = &["dockerd", "docker", "containerd", "runc", "busybox", "tar"];
 
 #[track_caller]
 fn check(name: &'static str, keeps: usize, options: &'static [&'static str], source: &'static str) {
-    let Some(engine) = ENGINE.get(name, PROGRAMS, Engine::docker) else { return };
+    if !is_possible(name, PROGRAMS) {
+        return;
+    }
     let case = Case { name, form: Form::Docker, keeps: Some(keeps), options, source, rotations: 6..=40 };
-    case.run(&engine);
+    case.run(&Engine::docker());
 }
 
 #[test]

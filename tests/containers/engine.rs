@@ -8,7 +8,6 @@ use std::{
     os::unix::fs::symlink,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    sync::{Arc, Mutex, Weak},
     thread,
     time::{Duration, Instant},
 };
@@ -36,29 +35,13 @@ fn obstacle(programs: &[&str]) -> Option<String> {
     (!mount.is_ok_and(|done| done.status.success())).then(|| "nothing can be mounted on this machine".into())
 }
 
-/// One that several tests at a time use.
-pub(crate) struct Shared(Mutex<Weak<Engine>>);
-
-impl Shared {
-    pub(crate) const fn new() -> Shared {
-        Shared(Mutex::new(Weak::new()))
+/// Whether such a runtime can run here; if not, the test with this name says why.
+pub(crate) fn is_possible(name: &str, programs: &[&str]) -> bool {
+    let why = obstacle(programs);
+    if let Some(why) = &why {
+        println!("{name}: SKIPPED: {why}");
     }
-
-    /// The one that runs, or a new one; it ends when nobody uses it any more. `None`: the machine cannot, and the
-    /// test with this name says so.
-    pub(crate) fn get(&self, name: &str, programs: &[&str], start: fn() -> Engine) -> Option<Arc<Engine>> {
-        if let Some(why) = obstacle(programs) {
-            println!("{name}: SKIPPED: {why}");
-            return None;
-        }
-        // One that could not be started is tried again.
-        let mut slot = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        Some(slot.upgrade().unwrap_or_else(|| {
-            let engine = Arc::new(start());
-            *slot = Arc::downgrade(&engine);
-            engine
-        }))
-    }
+    why.is_none()
 }
 
 pub(crate) struct Engine {
@@ -275,20 +258,20 @@ fn ends(child: &mut Child, limit: Duration) -> bool {
 }
 
 /// A container; removed when it is dropped.
-pub(crate) struct Container {
-    engine: Arc<Engine>,
+pub(crate) struct Container<'a> {
+    engine: &'a Engine,
     pub(crate) id: String,
 }
 
-impl Container {
+impl<'a> Container<'a> {
     /// One that is not started, with these options before the image; it runs the shell's script `/in/script`.
-    pub(crate) fn create(engine: &Arc<Engine>, options: &[String]) -> Container {
+    pub(crate) fn create(engine: &'a Engine, options: &[String]) -> Container<'a> {
         let mut args: Vec<OsString> = ["create", "--network", "none", "--cgroup-parent"].map(Into::into).into();
         args.push(engine.group().into());
         args.extend(options.iter().map(Into::into));
         args.extend([IMAGE, "sh", "/in/script"].map(Into::into));
         let id = engine.run(args);
-        Container { engine: Arc::clone(engine), id }
+        Container { engine, id }
     }
 
     fn run(&self, command: &str) -> String {
@@ -310,7 +293,7 @@ impl Container {
     }
 }
 
-impl Drop for Container {
+impl Drop for Container<'_> {
     fn drop(&mut self) {
         let _ = self.engine.call().args(["rm", "--force", "--volumes"]).arg(&self.id).output();
     }

@@ -16,7 +16,7 @@ use std::{
 };
 
 /// Longer than whatever could take a piece for the last one.
-const PAUSE: Duration = Duration::from_secs(45);
+const PAUSE: Duration = Duration::from_secs(8);
 
 /// What happens to a file in the pause.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -137,9 +137,9 @@ impl Torn {
 
     fn end(&mut self) {
         let (first, second) = (&self.rest[1], &self.rest[0]);
-        let at = first.1.len() / 2;
+        let at = first.1.floor_char_boundary(first.1.len() / 2);
         self.log.write(first.0, &first.1[..at]);
-        let half = second.1.len() / 2;
+        let half = second.1.floor_char_boundary(second.1.len() / 2);
         self.log.write(second.0, &second.1[..half]);
         self.log.write(first.0, &first.1[at..]);
         self.log.write(second.0, &second.1[half..]);
@@ -223,7 +223,7 @@ fn scene(rotations: &[(Form, Rotation)], kills: [bool; 2]) {
     }
     thread::sleep(PAUSE.saturating_sub(paused.elapsed()));
     torn.iter_mut().for_each(Torn::end);
-    scene.arrive(&torn, seconds(20));
+    scene.arrive(&torn, seconds(90));
     // What is wrongly taken for a line of its own is on its way.
     thread::sleep(seconds(2));
     scene.agent.take().expect("it runs").end();
