@@ -1,6 +1,6 @@
 //! A lane's place in one file.
 
-use super::{plan::Plan, succession::{Rank, Turn}};
+use super::{plan::Plan, succession::Turn};
 use crate::{
     frame::{Framer, Settings},
     model::{Chain, Mark, Nanos, Point},
@@ -30,8 +30,6 @@ pub(super) struct LaneFile {
     /// Bytes at the end that are not a complete line.
     pub tail: u64,
     pub turn: Turn,
-    /// Its place among the files of its container.
-    pub rank: Rank,
 }
 
 /// Where the lane is in the file. All of it is a function of the bytes before `at`.
@@ -64,7 +62,6 @@ impl LaneFile {
     pub(super) fn new(file: Arc<TailFile>, frame: Settings, point: &Point, plan: &Plan) -> LaneFile {
         // What has got on has nothing of the file before any more.
         let turn = if frame.is_container() && point.rewind == 0 { Turn::Waiting } else { Turn::Begun };
-        let rank = Rank::of(&file);
         LaneFile {
             head: plan.output.file(&file.known.origin),
             labels: plan.labelling.of_file(&file.known.origin),
@@ -87,7 +84,6 @@ impl LaneFile {
             is_failing: false,
             tail: 0,
             turn,
-            rank,
         }
     }
 

@@ -352,7 +352,11 @@ impl Follow {
                 Change::Unreadable { path, error } => problems.push((path, error)),
                 Change::Inspect(inspection) => self.helpers.inspect(inspection),
                 Change::Broken { path, error } => alarm::broken_archive(&path, &error),
-                Change::Save(saving) => self.helpers.save(saving),
+                Change::Save(saving) => {
+                    // What is saved must be known when it is found again.
+                    self.store.sync();
+                    self.helpers.save(saving);
+                }
                 Change::Unsave(name) => {
                     self.at_risk.remove(&name);
                     self.helpers.unsave(name);

@@ -6,10 +6,10 @@ use super::{files::LaneFile, lane::Lane};
 use crate::{
     ack::FileKey,
     frame::Framer,
-    model::{Nanos, Packing, packing_of},
+    model::{Packing, packing_of},
     tail::{Life, TailFile},
 };
-use std::{cmp::Reverse, path::Path};
+use std::{cmp::Reverse, os::unix::fs::MetadataExt as _, path::Path};
 
 /// How far a file of a container is with that. Of other files: always [`Turn::Begun`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,15 +24,9 @@ pub(super) enum Turn {
     Handed(FileKey),
 }
 
-/// The order in which a runtime has written its files: by first sight, and of those that were there together, which was
-/// when the agent started, by what they were called then.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Rank(Nanos, Called, i64, FileKey);
-
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+/// Where a runtime's name puts a file among the files of its container.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Called {
-    /// No path led to it any more.
-    Deleted,
     /// By Docker: the higher the number, the older.
     Numbered(Reverse<u64>),
     /// By the kubelet, with its time.
@@ -41,30 +35,45 @@ enum Called {
     Current,
 }
 
-impl Rank {
-    pub(super) fn of(file: &TailFile) -> Rank {
+impl Called {
+    /// `None`: no path leads to it any more.
+    fn of(file: &TailFile) -> Option<Called> {
         let known = file.known_now();
+        if known.is_deleted || file.metadata().is_ok_and(|metadata| metadata.nlink() == 0) {
+            return None;
+        }
         let name = Path::new(&*known.seen_at).file_name().unwrap_or_default().to_string_lossy();
         let plain = match packing_of(&name) {
             Packing::Plain => &name,
             Packing::Gzip | Packing::Zstd => name.rsplit_once('.').map_or(&*name, |(plain, _)| plain),
         };
         let last = plain.rsplit_once('.').map_or("", |(_, last)| last);
-        let called = match last.parse() {
-            _ if known.is_deleted => Called::Deleted,
+        Some(match last.parse() {
             Ok(number) => Called::Numbered(Reverse(number)),
             Err(_) if last.starts_with(|first: char| first.is_ascii_digit()) => Called::Stamped(last.to_owned()),
             Err(_) => Called::Current,
-        };
-        Rank(known.origin.first_seen, called, file.written, file.key)
+        })
     }
 }
 
 impl Lane {
+    /// Puts a file among those of its container, which are kept in the order in which they were written. That order
+    /// never changes, whatever they are called later.
     pub(super) fn join_family(&mut self, file: &LaneFile) {
-        if file.frame.is_container() {
-            self.families.entry(file.file.family).or_default().push(file.file.key);
+        if !file.frame.is_container() {
+            return;
         }
+        let files = &self.files;
+        let others = self.families.entry(file.file.family).or_default();
+        let seen = |file: &LaneFile| file.file.known.origin.first_seen;
+        let is_newer = |other: &FileKey| match (Called::of(&file.file), files.get(other)) {
+            (_, None) => false,
+            (Some(own), Some(other)) => Called::of(&other.file).is_some_and(|other| other > own),
+            // Saved from deletion: the oldest was deleted, or it was there before what is there now.
+            (None, Some(other)) => Called::of(&other.file).is_some() || seen(other) > seen(file),
+        };
+        let place = others.iter().position(is_newer).unwrap_or(others.len());
+        others.insert(place, file.file.key);
     }
 
     pub(super) fn leave_family(&mut self, file: &LaneFile) {
@@ -78,18 +87,13 @@ impl Lane {
         }
     }
 
-    /// The other files of the container, oldest first, and how many of them are older than this one.
-    fn relatives(&self, file: &LaneFile) -> (Vec<FileKey>, usize) {
-        let others = self.families.get(&file.file.family).into_iter().flatten();
-        // The one itself is not among the lane's files while it is worked on.
-        let others = others.filter_map(|key| self.files.get(key));
-        let mut all: Vec<_> = others.map(|other| (&other.rank, other.file.key)).collect();
-        if all.is_empty() {
-            return (Vec::new(), 0);
+    /// The files of the container that are older and that are newer than this one.
+    fn relatives(&self, file: &LaneFile) -> (&[FileKey], &[FileKey]) {
+        let all = self.families.get(&file.file.family).map_or(&[][..], Vec::as_slice);
+        match all.iter().position(|key| *key == file.file.key) {
+            Some(own) => (&all[..own], &all[own + 1..]),
+            None => (&[], &[]),
         }
-        all.sort();
-        let older = all.iter().filter(|(rank, _)| **rank < file.rank).count();
-        (all.into_iter().map(|(_, key)| key).collect(), older)
     }
 
     /// Whether a newer file of the container exists, and whether it has anything in it.
@@ -97,8 +101,7 @@ impl Lane {
         if !file.frame.is_container() {
             return (false, false);
         }
-        let (all, older) = self.relatives(file);
-        let newer = all[older..].iter().filter_map(|key| self.files.get(key));
+        let newer = self.relatives(file).1.iter().filter_map(|key| self.files.get(key));
         // One that was deleted or replaced before anything came is as if it had never been.
         let sizes: Vec<u64> = newer
             .map(|newer| (newer.file.size(), newer.file.life()))
@@ -117,12 +120,10 @@ impl Lane {
         if !self.is_listed() {
             return false;
         }
-        let (all, older) = self.relatives(file);
-        let before = all[..older]
-            .iter()
-            .rev()
-            .find(|key| self.files.get(*key).is_some_and(|before| before.file.life() != Life::Replaced));
-        let Some(before) = before.and_then(|key| self.files.get_mut(key)) else {
+        let is_there =
+            |key: &&FileKey| self.files.get(*key).is_some_and(|before| before.file.life() != Life::Replaced);
+        let before = self.relatives(file).0.iter().rev().find(is_there).copied();
+        let Some(before) = before.and_then(|key| self.files.get_mut(&key)) else {
             file.turn = Turn::Begun;
             return true;
         };
@@ -157,8 +158,7 @@ impl Lane {
         if file.turn != Turn::Begun {
             return;
         }
-        let (all, older) = self.relatives(file);
-        let next = all[older..].iter().find_map(|key| self.files.get(key));
+        let next = self.relatives(file).1.iter().find_map(|key| self.files.get(key));
         file.turn = match next {
             // It needed nothing of this one when the agent was started.
             Some(next) if next.turn != Turn::Waiting => Turn::Handed(next.file.key),

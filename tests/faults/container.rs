@@ -5,10 +5,12 @@ use crate::{
     rig::{Agent, Destination, Site, chance, check, event, eventually, millis, seconds},
     world::{Kind, with_suffix},
 };
+use auditship::model::Known;
 use fastrand::Rng;
 use std::{
     fs::{self, File, OpenOptions},
     io::Write as _,
+    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
     thread,
 };
@@ -27,6 +29,9 @@ enum Rotation {
     /// conmon: a new file is renamed over the old one.
     Over,
 }
+
+/// Rotated files that are kept: a killed agent finds again what it has not delivered.
+const KEPT: u32 = 12;
 
 /// One container, as its runtime writes it.
 struct Container {
@@ -50,6 +55,12 @@ impl Container {
 
     fn is_docker(&self) -> bool {
         !matches!(self.rotation, Rotation::Stamped | Rotation::Over)
+    }
+
+    /// How many of our lines are written to their ends.
+    fn complete(&self) -> usize {
+        let is_ours = |line: &Vec<u8>| self.truth.last().is_some() && !line.is_empty();
+        self.truth.len() - self.open.iter().filter(|line| is_ours(line)).count().min(self.truth.len())
     }
 
     /// Writes the next piece of one of the streams.
@@ -126,7 +137,9 @@ impl Container {
         match self.rotation {
             Rotation::Numbered | Rotation::Compressed => {
                 let end = if self.rotation == Rotation::Compressed { ".gz" } else { "" };
-                let _ = fs::rename(numbered(1, end), numbered(2, end));
+                for n in (1..KEPT).rev() {
+                    let _ = fs::rename(numbered(n, end), numbered(n + 1, end));
+                }
                 fs::rename(&self.path, numbered(1, "")).unwrap();
                 self.file = open(&self.path);
                 if self.rotation == Rotation::Compressed {
@@ -197,7 +210,12 @@ fn joins(rotation: Rotation) {
                 container.rotate();
             }
             15..23 => {
-                thread::sleep(millis(200));
+                if matches!(rotation, Rotation::Unlinked | Rotation::Over) {
+                    // What is unlinked only the agent can read: it is delivered or saved before the kill.
+                    eventually(seconds(20), "it is delivered or saved", || {
+                        destination.stored() >= container.complete() && is_saved(&site)
+                    });
+                }
                 agent.kill_9();
                 kills += 1;
                 if rng.bool() && rotation == Rotation::Stamped {
@@ -220,11 +238,15 @@ fn joins(rotation: Rotation) {
     container.end();
     let truth = std::mem::take(&mut container.truth);
     let started = std::time::Instant::now();
-    while destination.stored() < truth.len() && started.elapsed() < seconds(20) { thread::sleep(millis(20)); }
+    while destination.stored() < truth.len() && started.elapsed() < seconds(20) {
+        thread::sleep(millis(20));
+    }
     if destination.stored() < truth.len() {
         println!("{name}: {} of {}", destination.stored(), truth.len());
         println!("{:#}", site.status());
-        for line in agent.lines() { println!("{}", &line[..line.len().min(400)]); }
+        for line in agent.lines() {
+            println!("{}", &line[..line.len().min(400)]);
+        }
         std::process::Command::new("ls").arg("-liR").arg(site.path("")).status().unwrap();
     }
     agent.end();
@@ -237,6 +259,22 @@ fn joins(rotation: Rotation) {
         tally.missing,
         tally.duplicates()
     );
+}
+
+/// Whether the state knows all files, and what is left of deleted ones is in the spool.
+fn is_saved(site: &Site) -> bool {
+    let Ok(Some(memory)) = auditship::state::read(&site.path("state")) else { return false };
+    let exists = |known: &Known| fs::metadata(&*known.seen_at).is_ok_and(|file| file.ino() == known.identity.inode);
+    let spooled: Vec<String> = fs::read_dir(site.path("state/spool"))
+        .into_iter()
+        .flatten()
+        .map(|item| item.unwrap().file_name().into_string().unwrap())
+        .collect();
+    memory.files.values().filter(|known| !exists(known)).all(|known| {
+        let name = known.origin.name;
+        let at = memory.cursors.get("loki").and_then(|cursors| cursors.get(&name)).map_or(0, |point| point.at);
+        known.is_deleted && (at >= known.size || spooled.iter().any(|file| file.starts_with(&name.to_string())))
+    })
 }
 
 fn has_open(agent: &Agent, path: &Path) {

@@ -263,6 +263,7 @@ impl Registry {
 
     /// Contents that are in the spool only.
     fn restore(&mut self, now: Clock, changes: &mut Vec<Change>) {
+        self.is_restored = true;
         for spooled in std::mem::take(&mut self.spooled) {
             let is_absent = self.absent.get(spooled.name).is_some();
             if !is_absent && self.names.contains(&spooled.name) {

@@ -72,6 +72,8 @@ pub struct Registry {
     kin: Option<Kin>,
     /// What the spool held when the agent started, as long as nobody has asked for it.
     spooled: Vec<Spooled>,
+    /// It was looked at what the spool holds.
+    is_restored: bool,
     /// Where each was last seen; may hold paths of before.
     by_path: HashMap<PathBuf, Place>,
     /// Truncated contents in whose place nothing could be opened yet: no reader says so twice.
@@ -234,6 +236,7 @@ impl Registry {
             absent: Absents::default(),
             kin: None,
             spooled,
+            is_restored: false,
             by_path: HashMap::new(),
             unreplaced: Vec::new(),
             room: Room::default(),
@@ -288,7 +291,8 @@ impl Registry {
     /// Whether it is not known of all files what they are, or not all of them could be opened.
     pub fn is_settling(&self) -> bool {
         let is_open = |pending: &Pending| !matches!(pending.state, State::Broken(..));
-        self.has_waiting() || self.pending.values().any(is_open)
+        let is_saved = !self.is_restored && !self.spooled.is_empty();
+        self.has_waiting() || is_saved || self.pending.values().any(is_open)
     }
 
     /// What a stop should persist: the lengths of contents that some output has not got all of.
