@@ -2,7 +2,7 @@
 
 use crate::{
     engine::{Container, Engine},
-    proof::{Arrived, check},
+    proof::{Arrived, check, number_of},
     rig::{Agent, Destination, Site, chance, eventually, millis, seconds},
     story::{LINES, PREFIX, Story},
     witness::{Form, Witness},
@@ -244,6 +244,11 @@ impl Run<'_> {
         truth.extend(signs.iter().map(Vec::as_slice));
         let lost = self.story.truth().filter(|(n, _)| self.lost.contains(n)).map(|(_, body)| body).collect();
         let tally = check(&self.destination, &truth, &lost);
+        for (stream, written) in self.story.streams.iter().enumerate() {
+            let written: HashSet<usize> = written.iter().copied().collect();
+            let numbers = tally.order.iter().filter_map(|line| number_of(line)).filter(|n| written.contains(n));
+            assert!(numbers.is_sorted(), "{name}: stream {stream} is not in its order");
+        }
         let seen = self.witness.seen();
         let longest = self.gaps.iter().max().copied().unwrap_or_default();
         println!(

@@ -21,6 +21,8 @@ pub(crate) struct Tally {
     pub(crate) missing: usize,
     /// By the name that a record has for its file: how many lines have it.
     pub(crate) files: BTreeMap<String, usize>,
+    /// The lines in their order: file by file, and in each by the number of the record that completes it.
+    pub(crate) order: Vec<Vec<u8>>,
 }
 
 /// A line whose last part has not come yet.
@@ -68,6 +70,7 @@ pub(crate) fn check(destination: &Destination, truth: &[&[u8]], lost: &HashSet<&
         twice.len(),
         some(&twice),
     );
+    tally.order = lines;
     tally
 }
 
@@ -84,14 +87,20 @@ fn lines(destination: &Destination, tally: &mut Tally) -> Vec<Vec<u8>> {
         is_whole
     });
     let Some((attempts, counts)) = moment else { unreachable!("it came about") };
-    type Key<'a> = (&'a str, u64);
+    // A line's parts can lie in two files, one after the other. The order of files is that in which they came first.
+    type Key<'a> = (usize, u64);
+    let mut files: Vec<&str> = Vec::new();
     let mut first: HashMap<Key<'_>, (&str, &Seen)> = HashMap::new();
     let mut stored: BTreeMap<Key<'_>, &Seen> = BTreeMap::new();
     let mut sends = 0;
     for attempt in attempts.iter() {
         for seen in &attempt.entries {
-            let key =
-                (seen.meta("auditship_file").expect("a name"), number(seen, "auditship_seq").expect("a number"));
+            let file = seen.meta("auditship_file").expect("a name");
+            let place = files.iter().position(|other| *other == file).unwrap_or_else(|| {
+                files.push(file);
+                files.len() - 1
+            });
+            let key = (place, number(seen, "auditship_seq").expect("a number"));
             let now = (attempt.labels.as_str(), seen);
             let before = *first.entry(key).or_insert(now);
             assert!(before == now, "sent twice, and not the same: {before:?}\n{now:?}");
@@ -105,17 +114,19 @@ fn lines(destination: &Destination, tally: &mut Tally) -> Vec<Vec<u8>> {
     assert_eq!(counts.accepted as usize, stored.len(), "{counts:?}: records differ only in what a file calls them");
     let mut lines = Vec::new();
     let mut open: Vec<Open> = Vec::new();
-    let mut last = ("", 0);
-    for ((file, n), seen) in stored {
-        if file != last.0 {
-            assert!(open.is_empty(), "{}: {} lines have no end", last.0, open.len());
-            last = (file, 0);
-        }
+    let mut last = (0, 0);
+    for ((place, n), seen) in stored {
+        let file = files[place];
+        last = if place == last.0 { last } else { (place, 0) };
         assert_eq!(n, last.1 + 1, "{file}: the numbers of its records have a gap");
         last.1 = n;
         let marks = seen.meta("auditship_mark").unwrap_or_default();
         let unwanted = ["gap", "unterminated", "malformed"].into_iter().find(|mark| marks.contains(mark));
         assert_eq!(unwanted, None, "{file}: record {n} is marked: {}", show(&seen.line));
+        if number(seen, "auditship_part").is_none_or(|part| part == 1) {
+            let is_its = time_of(&seen.body()).is_some_and(|(time, unit)| seen.time - seen.time % unit == time);
+            assert!(is_its, "record {n} has another time than its line: {seen:?}");
+        }
         let line = match number(seen, "auditship_part") {
             None => Some(seen.body()),
             Some(part) => join(&mut open, part, seen).inspect(|_| tally.parted += 1),
@@ -125,7 +136,8 @@ fn lines(destination: &Destination, tally: &mut Tally) -> Vec<Vec<u8>> {
             lines.push(line.to_vec());
         }
     }
-    assert!(open.is_empty(), "{}: {} lines have no end", last.0, open.len());
+    let shown = || open.iter().map(|line| show(&line.bytes)).collect::<Vec<_>>();
+    assert!(open.is_empty(), "lines that have no end: {:#?}", shown());
     lines
 }
 
@@ -180,8 +192,18 @@ impl Arrived {
     }
 }
 
+/// The time in an audit line, in nanoseconds since 1970, and how many of them are the last digit's unit. Below it
+/// the agent sets digits of its own, so that no two records of a stream are equal.
+fn time_of(body: &[u8]) -> Option<(i64, i64)> {
+    let rest = body.strip_prefix(b"{\"ts\":\"")?;
+    let text = std::str::from_utf8(&rest[..memchr::memchr(b'"', rest)?]).ok()?;
+    let time: jiff::Timestamp = text.parse().ok()?;
+    let digits = text.rsplit_once('.').map_or(0, |(_, fraction)| fraction.trim_end_matches('Z').len());
+    Some((i64::try_from(time.as_nanosecond()).ok()?, 10_i64.pow(9_u32.saturating_sub(digits as u32))))
+}
+
 /// The number in an audit line.
-fn number_of(body: &[u8]) -> Option<usize> {
+pub(crate) fn number_of(body: &[u8]) -> Option<usize> {
     let at = body
         .strip_prefix(b"{\"ts\":")
         .and_then(|_| memchr::memmem::find(&body[..body.len().min(80)], b"\"seq\":"))?;
