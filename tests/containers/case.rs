@@ -3,7 +3,7 @@
 use crate::{
     engine::{Container, Engine},
     proof::{Arrived, check, number_of},
-    rig::{Agent, Destination, Site, chance, eventually, millis, seconds},
+    rig::{Agent, Destination, Meeting, Site, chance, eventually, millis, seconds},
     story::{LINES, PREFIX, Story},
     witness::{Form, Witness},
 };
@@ -122,6 +122,9 @@ impl Case {
         for n in 1..=KILLS {
             // Spread over the story, never at the very end of it.
             run.kill(LINES * n / (KILLS + 1), &mut rng);
+            if n == KILLS / 2 && self.keeps == Some(0) {
+                run.outage();
+            }
         }
         container.wait(seconds(90));
         run.finish(started);
@@ -154,15 +157,26 @@ impl Run<'_> {
         if self.case.keeps == Some(0) {
             // Then it will be a while until the next one.
             let files = self.witness.seen().files;
-            eventually(seconds(30), "a rotation", || self.witness.seen().files > files);
+            let is_over = |run: &Self| run.witness.seen().complete == LINES;
+            eventually(seconds(30), "a rotation", || self.witness.seen().files > files || is_over(self));
         } else {
             thread::sleep(millis(rng.u64(0..300)));
         }
         let limit = Instant::now() + seconds(30);
-        while self.destroyed().iter().any(|n| n.is_none_or(|n| !self.arrived.numbers.contains(&n))) {
-            assert!(Instant::now() < limit, "{}: what is rotated away does not arrive", self.case.name);
-            thread::sleep(millis(2));
+        loop {
             self.arrived.look(&self.destination);
+            let mut missing = self.destroyed();
+            missing.retain(|n| n.is_none_or(|n| !self.arrived.numbers.contains(&n)));
+            if missing.is_empty() {
+                break;
+            }
+            assert!(
+                Instant::now() < limit,
+                "{}: rotated away and not here: {}",
+                self.case.name,
+                self.explain(&missing)
+            );
+            thread::sleep(millis(2));
         }
         let mut agent = self.agent.take().expect("it runs");
         agent.kill_9();
@@ -188,6 +202,28 @@ impl Run<'_> {
         self.arrived.look(&self.destination);
         let gone = self.destroyed();
         self.lost.extend(gone.into_iter().flatten().filter(|n| !self.arrived.numbers.contains(n)));
+    }
+
+    /// What there is to know of lines that do not come.
+    fn explain(&self, missing: &[Option<usize>]) -> String {
+        let files = self.witness.seen().places(missing);
+        let log = self.agent().lines();
+        format!(
+            "{} lines, among them {:?} of the files {files:?}; the agent's log ends with {:#?}; {:#}",
+            missing.len(),
+            &missing[..missing.len().min(5)],
+            &log[log.len().saturating_sub(12)..],
+            self.site.status()
+        )
+    }
+
+    /// The destination takes nothing until the log has been rotated twice: what is not acknowledged has no name then.
+    #[track_caller]
+    fn outage(&self) {
+        self.destination.script(|_| Meeting::Answer(503, "", "no healthy upstream"));
+        let files = self.witness.seen().files;
+        eventually(seconds(30), "two rotations", || self.witness.seen().files >= files + 2);
+        self.destination.script(|_| Meeting::Pass);
     }
 
     /// The audit lines that began in a file that is gone.

@@ -43,7 +43,7 @@ fn max_size() {
     check(&Case {
         name: "conmon max-size",
         keeps: Some(0),
-        options: options!["--log-opt=max-size=2500k"],
+        options: options!["--log-opt=max-size=1800k"],
         source: "",
         rotations: 5..=20,
         ..CASE

@@ -3,6 +3,7 @@
 
 use crate::{rig::millis, story::Story};
 use std::{
+    collections::BTreeMap,
     fs::{self, File},
     io::Read as _,
     os::unix::fs::MetadataExt as _,
@@ -48,6 +49,15 @@ impl Seen {
             ((*first)? < file && is_audit).then_some(None)
         });
         complete.chain(open).collect()
+    }
+
+    /// How many of these audit lines begin in which file, and how many files there are.
+    pub(crate) fn places(&self, lines: &[Option<usize>]) -> (BTreeMap<usize, usize>, usize) {
+        let mut places = BTreeMap::new();
+        for (_, first) in self.audits.iter().filter(|(n, _)| lines.contains(&Some(*n))) {
+            *places.entry(*first).or_default() += 1;
+        }
+        (places, self.files)
     }
 }
 
