@@ -166,7 +166,7 @@ impl Run<'_> {
         loop {
             self.arrived.look(&self.destination);
             let mut missing = self.destroyed();
-            missing.retain(|n| n.is_none_or(|n| !self.arrived.numbers.contains(&n)));
+            missing.retain(|n| n.is_none_or(|n| !self.arrived.numbers.contains(&n) && !self.lost.contains(&n)));
             if missing.is_empty() {
                 break;
             }
@@ -201,7 +201,8 @@ impl Run<'_> {
         thread::sleep(millis(20));
         self.arrived.look(&self.destination);
         let gone = self.destroyed();
-        self.lost.extend(gone.into_iter().flatten().filter(|n| !self.arrived.numbers.contains(n)));
+        let lost = gone.into_iter().flatten().filter(|n| !self.arrived.numbers.contains(n));
+        self.lost.extend(lost);
     }
 
     /// What there is to know of lines that do not come.
