@@ -10,6 +10,7 @@
 //! `ARCHITECTURE.md` says what each part never does; `tests/tidy.rs` keeps the direction of the dependencies.
 
 pub mod ack;
+pub mod admin;
 pub mod batch;
 pub mod cli;
 pub mod config;

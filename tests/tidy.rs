@@ -16,6 +16,8 @@ const LAYERS: &[&[&str]] = &[
     // One edge each, ignorant of each other.
     &["discover", "tail", "state", "send", "receiver"],
     &["pipeline"],
+    // Looks at what the pipeline shows; nothing below knows of it.
+    &["admin"],
     &["config"],
     &["cli"],
 ];

@@ -66,7 +66,8 @@ pub(crate) fn run(job: &Job) -> io::Result<()> {
     let wanted = Wanted::new(&names(&["ts", "timestamp", "time", "@timestamp"]), &fields);
     let path = job.file.display().to_string();
     let first_seen = Nanos::default();
-    let origin = Origin { name: NAME, host: crate::HOST.into(), path: path.into(), source: "".into(), first_seen };
+    let (host, path) = (crate::HOST.into(), path.into());
+    let origin = Origin { name: NAME, host, path, source: "".into(), first_seen, container: None };
     let metadata = FileMetadata::new(&origin);
     let mut connection = Connection::open(&job.address)?;
     let mut chain = Chain::start(NAME);

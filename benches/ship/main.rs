@@ -175,7 +175,7 @@ fn ship(dir: &Path, url: &str) -> io::Result<Row> {
     }
     let config = dir.join("auditship.toml");
     let text = format!(
-        "[agent]\nstate_dir = {state:?}\nhost = {HOST:?}\nlog = {{ format = \"json\" }}\n\n\
+        "[agent]\nstate_dir = {state:?}\nhost = {HOST:?}\nlog = {{ format = \"json\" }}\nadmin = \"off\"\n\n\
          [sources.audit]\ntype = \"file\"\ninclude = [{:?}]\n\n\
          [outputs.loki]\ntype = \"loki\"\nurl = {url:?}\n",
         dir.join(INPUT)

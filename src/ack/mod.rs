@@ -11,7 +11,7 @@
 #[cfg(test)]
 mod tests;
 
-use crate::model::Point;
+use crate::model::{Nanos, Point};
 use std::collections::HashMap;
 
 /// A file as this process numbers it.
@@ -28,16 +28,16 @@ pub struct Ledger {
 /// One file. `safe() <= scanned.at`; the places of `unsettled` lie between them.
 #[derive(Debug)]
 struct Progress {
-    /// Of each batch with records of the file: the point just before the first of them; rising. Most files have few,
-    /// and there can be very many files.
-    unsettled: Vec<Point>,
+    /// Of each batch with records of the file: the point just before the first of them, and the time of that record;
+    /// rising. Most files have few, and there can be very many files.
+    unsettled: Vec<(Point, Nanos)>,
     /// Everything before it is in a batch or was passed over.
     scanned: Point,
 }
 
 impl Progress {
     fn safe(&self) -> &Point {
-        self.unsettled.first().unwrap_or(&self.scanned)
+        self.unsettled.first().map_or(&self.scanned, |(point, _)| point)
     }
 
     fn pending(&self) -> u64 {
@@ -52,14 +52,14 @@ impl Ledger {
         self.files.insert(file, Progress { unsettled: Vec::new(), scanned: point });
     }
 
-    /// A batch takes its first record of `file`; `point` is the place just before that record, and is also what
-    /// identifies the entry when it settles. Points of one file come in rising order.
-    pub fn open(&mut self, file: FileKey, point: Point) {
+    /// A batch takes its first record of `file`, which has this `time`; `point` is the place just before that record,
+    /// and is also what identifies the entry when it settles. Points of one file come in rising order.
+    pub fn open(&mut self, file: FileKey, point: Point, time: Nanos) {
         if let Some(progress) = self.files.get_mut(&file) {
-            debug_assert!(progress.unsettled.last().is_none_or(|last| last.at < point.at));
+            debug_assert!(progress.unsettled.last().is_none_or(|(last, _)| last.at < point.at));
             self.pending -= progress.pending();
             progress.scanned = point;
-            progress.unsettled.push(point);
+            progress.unsettled.push((point, time));
             self.pending += progress.pending();
         }
     }
@@ -78,7 +78,7 @@ impl Ledger {
     pub fn settle(&mut self, file: FileKey, first: u64) {
         if let Some(progress) = self.files.get_mut(&file) {
             self.pending -= progress.pending();
-            if let Ok(nth) = progress.unsettled.binary_search_by_key(&first, |point| point.at) {
+            if let Ok(nth) = progress.unsettled.binary_search_by_key(&first, |(point, _)| point.at) {
                 progress.unsettled.remove(nth);
             }
             if progress.unsettled.is_empty() {
@@ -96,6 +96,11 @@ impl Ledger {
     /// Whether all that was scanned of the file is settled.
     pub fn is_settled(&self, file: FileKey) -> bool {
         self.files.get(&file).is_none_or(|progress| progress.unsettled.is_empty())
+    }
+
+    /// The time of the record at the safe position; `None` when all that was scanned of the file is settled.
+    pub fn oldest(&self, file: FileKey) -> Option<Nanos> {
+        self.files.get(&file)?.unsettled.first().map(|(_, time)| *time)
     }
 
     /// Bytes between safe and scanned position, over all files.

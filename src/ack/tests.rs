@@ -11,13 +11,15 @@ fn check(opened: &[u64], scanned: u64, settled: &[u64], expect: (u64, u64)) {
     let mut ledger = Ledger::default();
     ledger.begin(1, point(0));
     for &first in opened {
-        ledger.open(1, point(first));
+        ledger.open(1, point(first), Nanos(first as i64));
     }
     ledger.scanned(1, point(scanned));
     for &first in settled {
         ledger.settle(1, first);
     }
     assert_eq!((ledger.safe(1).map_or(0, |p| p.at), ledger.pending()), expect);
+    let oldest = opened.iter().filter(|first| !settled.contains(first)).min();
+    assert_eq!(ledger.oldest(1), oldest.map(|first| Nanos(*first as i64)));
 }
 
 #[test]
@@ -78,7 +80,7 @@ proptest! {
                         let slot = open[batch].get_or_insert_with(|| { next_batch += 1; (next_batch, Vec::new()) });
                         if !slot.1.iter().any(|(f, _)| *f == file) {
                             slot.1.push((file, start));
-                            ledger.open(file, point(start));
+                            ledger.open(file, point(start), Nanos::default());
                         }
                         records.push((file, start, start + len, slot.0));
                     }

@@ -5,8 +5,9 @@ use super::{
     table::{bytes, count, table},
 };
 use crate::{
+    admin::Showing,
     config::{self, chain},
-    pipeline::{self, Ended, Left, Options, Outcome, Progress, Report, RunError},
+    pipeline::{self, Ended, Left, Moment, Options, Outcome, Progress, Report, RunError},
 };
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -34,8 +35,11 @@ pub(super) fn run(args: &RunArgs) -> Result<(), Failure> {
     }
     let options = Options { once: args.once, timeout: args.timeout };
     let mut bar = (args.once && std::io::stderr().is_terminal()).then(Bar::new);
-    let result = pipeline::run(settings, options, |progress| {
-        if let Some(bar) = &mut bar {
+    // A run that ends by itself often runs beside an agent that has the port.
+    let mut showing = Showing::new(&settings, !args.once).map_err(|error| Failure::Usage(chain(&error)))?;
+    let result = pipeline::run(settings, options, |moment| {
+        showing.take(&moment);
+        if let (Moment::Tick(progress), Some(bar)) = (moment, &mut bar) {
             bar.show(progress);
         }
     });

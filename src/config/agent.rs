@@ -1,8 +1,15 @@
 //! `[agent]`, `[record]` and `[guard]`.
 
-use super::{reader::Section, tree::Value};
-use crate::pipeline::{Agent, Guard, LogFormat};
-use std::{num::NonZeroUsize, time::Duration};
+use super::{
+    auth,
+    reader::{Section, show_text},
+};
+use crate::pipeline::{Admin, Agent, Guard, LogFormat};
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    num::NonZeroUsize,
+    time::Duration,
+};
 use tracing::Level;
 
 /// `None` after an error.
@@ -15,12 +22,7 @@ pub(super) fn agent(root: &mut Section<'_>) -> Option<Agent> {
     let notify = agent.flag("notify", true);
     let shutdown_timeout = agent.duration("shutdown_timeout", 10 * SECOND, Duration::ZERO..=HOUR);
     let (log_level, log_format) = log(&mut agent);
-    // Off is what this version does, so a configuration for later versions that says so is right.
-    if let Some(admin) = agent.node("admin")
-        && !matches!(&admin.value, Value::Text(text) | Value::Raw(text) if text == "off")
-    {
-        agent.not_yet(&admin.at, "admin");
-    }
+    let admin = admin(&mut agent);
     let spool_max_bytes = spool(&mut agent);
     agent.later(&["dead_letters"]);
     agent.finish();
@@ -28,6 +30,7 @@ pub(super) fn agent(root: &mut Section<'_>) -> Option<Agent> {
     Some(Agent {
         state_dir,
         host,
+        admin,
         memory_limit,
         spool_max_bytes,
         scan_interval,
@@ -70,6 +73,24 @@ fn host(agent: &mut Section<'_>) -> Option<String> {
     Some(name)
 }
 
+/// `None` when it is off, and after an error.
+fn admin(agent: &mut Section<'_>) -> Option<Admin> {
+    const FORM: &str = "an IP address and a port, such as \"127.0.0.1:9617\" or \"[::]:9617\", or \"off\"";
+    let token = auth::file(agent, "admin_token_file");
+    let address = match agent.line("admin", FORM) {
+        Some(item) if item.value == "off" => return None,
+        Some(item) => match item.value.parse() {
+            Ok(address) => address,
+            Err(_) => {
+                agent.wrong(&item.at, "admin", format!("found {}", show_text(&item.value)), FORM);
+                return None;
+            }
+        },
+        None => SocketAddr::from((Ipv4Addr::LOCALHOST, ADMIN_PORT)),
+    };
+    Some(Admin { address, token })
+}
+
 fn spool(agent: &mut Section<'_>) -> u64 {
     let mut spool = agent.section("spool").unwrap_or_else(|| agent.empty("spool"));
     let max_bytes = spool.size("max_bytes", 1 << 30, 0..=1 << 50);
@@ -92,5 +113,7 @@ fn log(agent: &mut Section<'_>) -> (Level, LogFormat) {
     (level, format.unwrap_or(LogFormat::Text))
 }
 
+/// Where the admin server listens by default, on loopback.
+const ADMIN_PORT: u16 = 9617;
 const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_secs(3600);

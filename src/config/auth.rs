@@ -1,4 +1,4 @@
-//! `outputs.*.auth`. Nothing that is written here is ever echoed, because a misplaced secret may stand anywhere.
+//! `outputs.*.auth`, and other secrets. Nothing that is written here is ever echoed, because a misplaced secret may stand anywhere.
 
 use super::{context::Item, reader::Section, tree::Place};
 use crate::send::{Auth, Secret, secret};
@@ -49,6 +49,19 @@ fn user(section: &mut Section<'_>) -> Option<String> {
     Some(user.value)
 }
 
+/// `token_file` alone, which may be absent; `None` after an error.
+pub(super) fn token_file(section: &mut Section<'_>) -> Option<Auth> {
+    let inline = section.answer(TOKEN.inline);
+    if let Some(node) = &inline {
+        section.wrong(&node.at, TOKEN.inline, "a secret is not written here", "its file in `token_file`");
+    }
+    let written = section.has(TOKEN.file) || inline.is_some();
+    match section.line(TOKEN.file, FILE) {
+        Some(file) => from_file(section, TOKEN.file, &file).map(Auth::Bearer),
+        None => (!written).then_some(Auth::None),
+    }
+}
+
 /// The three keys that a secret could be under.
 struct Keys {
     inline: &'static str,
@@ -87,6 +100,12 @@ fn secret(section: &mut Section<'_>, keys: &Keys) -> Option<Secret> {
             (None, None) => None,
         },
     }
+}
+
+/// A secret that can only be in a file. `None` when the key is absent, and after an error.
+pub(super) fn file(section: &mut Section<'_>, key: &'static str) -> Option<Secret> {
+    let file = section.line(key, FILE)?;
+    from_file(section, key, &file)
 }
 
 fn from_file(section: &Section<'_>, key: &str, file: &Item<String>) -> Option<Secret> {

@@ -14,7 +14,8 @@ pub(super) struct Labels {
     pub(super) names: Vec<String>,
 }
 
-pub(super) fn labels(root: &mut Section<'_>) -> Labels {
+/// `has_containers`: whether a source of containers is there, or may be.
+pub(super) fn labels(root: &mut Section<'_>, has_containers: bool) -> Labels {
     if !root.has("labels") {
         root.named("labels");
         let all = defaults();
@@ -28,7 +29,7 @@ pub(super) fn labels(root: &mut Section<'_>) -> Labels {
         let allowed = "at most 14, because Loki takes 15 and service_name is always sent";
         outer.wrong(&one_too_many.at, "", message, allowed);
     }
-    let all = named.nodes.iter().filter_map(|entry| label(&named, entry)).collect();
+    let all = named.nodes.iter().filter_map(|entry| label(&named, entry, has_containers)).collect();
     Labels { all, names: named.names }
 }
 
@@ -46,7 +47,7 @@ fn defaults() -> Vec<Label> {
     ]
 }
 
-fn label(named: &Named<'_>, entry: &Entry) -> Option<Label> {
+fn label(named: &Named<'_>, entry: &Entry, has_containers: bool) -> Option<Label> {
     let outer = named.outer()?;
     let name = entry.name.as_str();
     check_name(outer, entry);
@@ -68,7 +69,7 @@ fn label(named: &Named<'_>, entry: &Entry) -> Option<Label> {
         outer.wrong(&entry.node.at, name, "found a table", "a constant, because Loki groups by it");
     }
     let mut section = named.table(entry)?;
-    let forms = [field(&mut section), path(&mut section), meta(&mut section)];
+    let forms = [field(&mut section), path(&mut section), meta(&mut section, has_containers)];
     let default = section.line("default", "text that is not empty").map(|item| item.value);
     let values = section.texts("values", "a list of text").map(|list| {
         if list.value.is_empty() {
@@ -134,28 +135,61 @@ fn path(section: &mut Section<'_>) -> Option<LabelFrom> {
     None
 }
 
-fn meta(section: &mut Section<'_>) -> Option<LabelFrom> {
-    let item = section.text("meta", "host, source, filename")?;
+fn meta(section: &mut Section<'_>, has_containers: bool) -> Option<LabelFrom> {
+    let item = section.text("meta", &META.join(", "))?;
+    let wrong = |message: &str, allowed: &str| {
+        section.wrong(&item.at, "meta", format!("found {}{message}", show_text(&item.value)), allowed);
+    };
     let meta = match item.value.as_str() {
         "host" => Meta::Host,
         "source" => Meta::Source,
         "filename" => Meta::Filename,
-        other if OF_CONTAINERS.contains(&other) => {
-            let found = format!("found {}, which needs a container source", show_text(other));
-            section.not_yet_because(&item.at, "meta", &found);
-            return None;
-        }
-        other => {
-            section.wrong_name(&item.at, "meta", format!("found {}", show_text(other)), other, META);
-            return None;
-        }
+        "namespace" => Meta::Namespace,
+        "pod" => Meta::Pod,
+        "pod_uid" => Meta::PodUid,
+        "container" => Meta::Container,
+        "restart_count" => Meta::RestartCount,
+        "container_id" => Meta::ContainerId,
+        other => match other.strip_prefix("label.") {
+            Some(key) if key.is_empty() || key.contains(char::is_control) || key.len() > MAX_KEY => {
+                wrong("", "label. and the key of a label, such as label.app");
+                return None;
+            }
+            Some(key) => Meta::Label(key.to_string()),
+            None if LATER.contains(&other) => {
+                section.not_yet_because(&item.at, "meta", &format!("found {}", show_text(other)));
+                return None;
+            }
+            None => {
+                let word = if other == "container_name" { "container" } else { other };
+                section.wrong_name(&item.at, "meta", format!("found {}", show_text(other)), word, META);
+                return None;
+            }
+        },
     };
+    let is_of_file = matches!(meta, Meta::Host | Meta::Source | Meta::Filename);
+    if !is_of_file && !has_containers {
+        wrong(", which only a source of type container has, and there is none", "host, source, filename");
+    }
     Some(LabelFrom::Meta(meta))
 }
 
-const META: [&str; 3] = ["host", "source", "filename"];
-const OF_CONTAINERS: [&str; 9] =
-    ["namespace", "pod", "container", "container_id", "container_name", "pod_uid", "image", "node", "stream"];
+const META: [&str; 10] = [
+    "host",
+    "source",
+    "filename",
+    "namespace",
+    "pod",
+    "pod_uid",
+    "container",
+    "restart_count",
+    "container_id",
+    "label.KEY",
+];
+const LATER: [&str; 3] = ["image", "node", "stream"];
+/// In Kubernetes a key has a domain of up to 253 bytes, and a name of up to 63; in Docker it may be longer, and is not
+/// kept then.
+const MAX_KEY: usize = 1023;
 const FORMS: &str = "one of { field = [\"…\"] }, { path = \"…\" }, { meta = \"…\" }, or a constant text";
 const SERVICE: &str = "service_name";
 const MAX_LABELS: usize = 14;

@@ -85,7 +85,7 @@ fn build(context: &Context<'_>, root: Table) -> Option<Settings> {
     let agent = agent::agent(&mut root);
     let sources = sources::sources(&mut root);
     let timestamp = agent::timestamp(&mut root);
-    let labels = labels::labels(&mut root);
+    let labels = labels::labels(&mut root, sources.has_containers);
     let guard = agent::guard(&mut root);
     let outputs = outputs::outputs(&mut root, &sources.names, &labels.names);
     root.finish();

@@ -1,20 +1,26 @@
 //! `[sources.*]`
 
 use super::{
+    auth,
     named::Named,
     reader::{Section, show_text},
     tree::Entry,
+    url,
 };
 use crate::{
     discover::Pattern,
     frame::MAX_PREFIX,
     pipeline::{Source, SourceKind, StartAt},
+    send::Http,
 };
+use std::time::Duration;
 
 /// The sources, and all names, also of those that are wrong: what refers to them is not wrong too.
 pub(super) struct Sources {
     pub(super) all: Vec<Source>,
     pub(super) names: Vec<String>,
+    /// Whether one of them is of containers, or too wrong to say.
+    pub(super) has_containers: bool,
 }
 
 pub(super) fn sources(root: &mut Section<'_>) -> Sources {
@@ -23,9 +29,13 @@ pub(super) fn sources(root: &mut Section<'_>) -> Sources {
     if named.as_ref().map_or(!written, |named| named.nodes.is_empty()) {
         root.missing("sources", "at least one, such as `[sources.app]`");
     }
-    let Some(named) = named else { return Sources { all: Vec::new(), names: Vec::new() } };
-    let all = named.nodes.iter().filter_map(|entry| source(&named, entry)).collect();
-    Sources { all, names: named.names }
+    let Some(named) = named else {
+        return Sources { all: Vec::new(), names: Vec::new(), has_containers: true };
+    };
+    let all: Vec<Source> = named.nodes.iter().filter_map(|entry| source(&named, entry)).collect();
+    let is_all = all.len() == named.nodes.len() && !all.is_empty();
+    let has_containers = !is_all || all.iter().any(|source| source.kind == SourceKind::Container);
+    Sources { all, names: named.names, has_containers }
 }
 
 fn source(named: &Named<'_>, entry: &Entry) -> Option<Source> {
@@ -49,6 +59,10 @@ fn source(named: &Named<'_>, entry: &Entry) -> Option<Source> {
         SourceKind::File => section.line("rotated_dir", "a folder: absolute, or relative to that of each file"),
         SourceKind::Container => None,
     };
+    let pod_labels = match kind {
+        SourceKind::File => Some(None),
+        SourceKind::Container => pod_labels(&mut section),
+    };
     section.finish();
     Some(Source {
         name: entry.name.clone(),
@@ -59,8 +73,25 @@ fn source(named: &Named<'_>, entry: &Entry) -> Option<Source> {
         start_at: start.unwrap_or(StartAt::Beginning),
         max_line: usize::try_from(max_line).unwrap_or(usize::MAX),
         prefixes,
+        pod_labels: pod_labels?,
     })
 }
+
+/// Where pods are listed; `None` after an error.
+fn pod_labels(section: &mut Section<'_>) -> Option<Option<Http>> {
+    let written = section.has("pod_labels");
+    let Some(mut section) = section.section("pod_labels") else {
+        return (!written).then_some(None);
+    };
+    let url = url::pods(&mut section);
+    let token = auth::token_file(&mut section);
+    let ca_file = section.path("ca_file").map(|item| item.value);
+    section.finish();
+    Some(Some(Http { url: url?, auth: token?, ca_file, client_cert: None, proxy: None, timeout: LIST_TIMEOUT }))
+}
+
+/// Nobody waits for a list, but the next one is asked for only after it.
+const LIST_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// One text, or a list of texts.
 fn prefixes(section: &mut Section<'_>) -> Vec<Vec<u8>> {

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     discover::Pattern,
-    pipeline::{Output, Settings, Source},
+    pipeline::{Admin, Label, LabelFrom, Meta, Output, Settings, Source},
     send::{Auth, Http},
 };
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
@@ -22,9 +22,15 @@ pub fn check_surroundings(settings: &Settings) -> Result<Vec<Warning>, ConfigErr
         folders(source, &mut report);
         let earlier = settings.sources.get(..index).unwrap_or_default();
         overlaps(source, earlier, &mut report);
+        if let Some(http) = &source.pod_labels {
+            pod_labels(&format!("sources.{}.pod_labels", source.name), http, settings, &mut report);
+        }
         if !settings.outputs.iter().any(|output| output.sources.contains(&source.name)) {
             report.warn(format!("sources.{}", source.name), "no output takes this source");
         }
+    }
+    if let Some(admin) = &settings.agent.admin {
+        token(admin, &mut report);
     }
     for output in &settings.outputs {
         credentials(output, &mut report);
@@ -74,6 +80,30 @@ fn overlaps(source: &Source, earlier: &[Source], report: &mut Report) {
     }
 }
 
+fn pod_labels(key: &str, http: &Http, settings: &Settings, report: &mut Report) {
+    let is_of_pod = |label: &Label| matches!(label.from, LabelFrom::Meta(Meta::Label(_)));
+    if !settings.labels.iter().any(is_of_pod) {
+        report.warn(key.to_string(), "no label is a { meta = \"label.KEY\" }, so pods are not asked for");
+    }
+    if let Auth::Bearer(token) = &http.auth {
+        // Kubernetes gives its own modes to the files that it mounts.
+        if let Err(error) = token.read() {
+            report.wrong(&format!("{key}.token_file"), chain(&error));
+        }
+        encrypted(&format!("{key}.url"), http, report);
+    }
+    if let Some(path) = &http.ca_file {
+        certificate(&format!("{key}.ca_file"), path, report);
+    }
+}
+
+fn encrypted(key: &str, http: &Http, report: &mut Report) {
+    if http.url.starts_with("http://") && !is_loopback(&http.url) {
+        let message = "the secret is sent unencrypted, because the URL begins with http://; use https://";
+        report.warn(key.to_string(), message);
+    }
+}
+
 fn credentials(output: &Output, report: &mut Report) {
     let (name, secret) = match &output.http.auth {
         Auth::None => return,
@@ -86,9 +116,24 @@ fn credentials(output: &Output, report: &mut Report) {
     } else if let Some(Ok(path)) = secret.file() {
         private(key, &path, report);
     }
-    if output.http.url.starts_with("http://") && !is_loopback(&output.http.url) {
-        let message = "the secret is sent unencrypted, because the URL begins with http://; use https://";
-        report.warn(format!("outputs.{}.url", output.name), message);
+    encrypted(&format!("outputs.{}.url", output.name), &output.http, report);
+}
+
+/// Whatever is wrong with it, shipping goes on: these are warnings.
+fn token(admin: &Admin, report: &mut Report) {
+    let key = "agent.admin_token_file".to_owned();
+    match &admin.token {
+        None if admin.is_loopback() => {}
+        None => {
+            let message =
+                "is not set, and agent.admin is not a loopback address: only /livez and /readyz are answered";
+            report.warn(key, message);
+        }
+        Some(token) => match (token.read(), token.file()) {
+            (Err(error), _) => report.warn(key, format!("{}; nobody is let in without it", chain(&error))),
+            (Ok(_), Some(Ok(path))) => private(key, &path, report),
+            (Ok(_), _) => {}
+        },
     }
 }
 

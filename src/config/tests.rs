@@ -78,6 +78,8 @@ fn the_defaults_are_those_of_the_contract() {
     let agent = &settings.agent;
     assert_eq!(agent.state_dir, Path::new("/var/lib/auditship"));
     assert_eq!(agent.host, rustix::system::uname().nodename().to_str().unwrap());
+    let admin = agent.admin.as_ref().unwrap();
+    assert_eq!((admin.address.to_string().as_str(), admin.token.is_none()), ("127.0.0.1:9617", true));
     assert_eq!((agent.memory_limit, agent.notify), (64 << 20, true));
     assert_eq!(agent.scan_interval, Duration::from_secs(1));
     assert_eq!(agent.shutdown_timeout, Duration::from_secs(10));
@@ -239,7 +241,7 @@ fn the_examples_of_the_document_load() {
 #[test]
 fn the_document_names_every_key_and_no_other() {
     let toml = format!(
-        "{SOURCE}{OUTPUT}auth.basic = {{}}\nauth.bearer = {{}}\ntls = {{}}\ntenant_id = {{}}\n[labels]\na = {{}}\n"
+        "{SOURCE}[sources.pods]\ntype = \"container\"\npod_labels = {{}}\n{OUTPUT}auth.basic = {{}}\nauth.bearer = {{}}\ntls = {{}}\ntenant_id = {{}}\n[labels]\na = {{}}\n"
     );
     let known = read(None, &toml, &vars(&[])).1;
     let prefix = |key: &String| known.iter().any(|other| other.starts_with(&format!("{key}.")));

@@ -34,6 +34,31 @@ pub(super) fn destination(section: &mut Section<'_>) -> Option<String> {
     }
 }
 
+/// `pod_labels.url`: as it is written, a query included. `None` after an error.
+pub(super) fn pods(section: &mut Section<'_>) -> Option<String> {
+    const FORM: &str = "a URL such as \"https://node-7:10250/pods\"";
+    let Some(item) = section.line("url", FORM) else {
+        if !section.has("url") {
+            section.missing("url", FORM);
+        }
+        return None;
+    };
+    let wrong = |message: &str, allowed: &str| {
+        section.wrong(&item.at, "url", message, allowed);
+        None
+    };
+    match parse(&item.value) {
+        Err(message) => wrong(&message, FORM),
+        Ok(url) if !matches!(url.scheme(), "http" | "https") => wrong("has another scheme", "http:// or https://"),
+        Ok(url) if !url.username().is_empty() || url.password().is_some() => {
+            wrong("contains a user or a password", "a URL without them; a token belongs into token_file")
+        }
+        Ok(url) if url.fragment().is_some() => wrong("contains a fragment", "a URL without #"),
+        Ok(url) if url.path() == "/" => wrong("has no path", "the path of a list of pods, such as /pods"),
+        Ok(url) => Some(url.to_string()),
+    }
+}
+
 /// `proxy`
 pub(super) fn proxy(section: &mut Section<'_>) -> Option<String> {
     const FORM: &str = "a URL such as \"http://proxy:3128\", without user, path and query";

@@ -3,8 +3,11 @@
 //!
 //! Known limits: a `**` does not go through links to folders.
 
+pub mod container;
+pub mod docker;
 mod glob;
 mod hints;
+pub mod pods;
 #[cfg(test)]
 mod tests;
 

@@ -166,6 +166,17 @@ impl Admission {
         Admitted { labels: self.with_constants(&stream), other }
     }
 
+    /// How many combinations there are.
+    pub fn streams(&self) -> usize {
+        self.streams.len()
+    }
+
+    /// How many values each label has that counts against the budget.
+    pub fn values(&self) -> impl Iterator<Item = (&str, usize)> {
+        let counted = self.varying.iter().filter(|rule| rule.allowed.values.is_none());
+        counted.map(|rule| (rule.name.as_str(), self.values.get(&rule.name).map_or(0, BTreeSet::len)))
+    }
+
     fn within_budget<'v>(&self, rule: &Varying, fate: Fate<'v>) -> Fate<'v> {
         let Fate::Counted(value) = fate else { return fate };
         let has_place = match self.values.get(&rule.name) {

@@ -1,6 +1,6 @@
 //! What a file is called at the destination, and how far an output has got in it.
 
-use super::{Chain, Nanos};
+use super::{Chain, Container, Nanos};
 use std::{fmt, str::FromStr, sync::Arc};
 
 /// The name of a file's content at every destination: 16 hex digits, made and persisted before the first send and
@@ -47,6 +47,8 @@ pub struct Origin {
     pub source: Arc<str>,
     /// The wall clock at first sight: the time of records that have none of their own.
     pub first_seen: Nanos,
+    /// The container that wrote it, where something is known of one.
+    pub container: Option<Arc<Container>>,
 }
 
 /// The bytes just before a position, hashed: tells "still the file I know" from "truncated and grown again".

@@ -1,11 +1,13 @@
 //! The nouns that every stage shares. Pure values: no clock, no sockets, no files.
 
+mod container;
 mod family;
 mod file;
 mod known;
 mod record;
 mod time;
 
+pub use container::Container;
 pub use family::{Family, bases, packing_of};
 pub use file::{FileName, Mark, Origin, Point};
 pub use known::{Identity, Known, Packing, Sighting};

@@ -159,6 +159,40 @@ pub enum Cause {
     RecordRefused,
 }
 
+impl Cause {
+    /// All of them, in the order of their numbers.
+    pub const ALL: [Cause; 11] = [
+        Cause::Unreachable,
+        Cause::Broken,
+        Cause::TimedOut,
+        Cause::Tls,
+        Cause::Credentials,
+        Cause::Setup,
+        Cause::RateLimited,
+        Cause::ServerError,
+        Cause::Blocked,
+        Cause::Unexpected,
+        Cause::RecordRefused,
+    ];
+
+    /// What metrics call it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Cause::Unreachable => "unreachable",
+            Cause::Broken => "broken",
+            Cause::TimedOut => "timed_out",
+            Cause::Tls => "tls",
+            Cause::Credentials => "credentials",
+            Cause::Setup => "setup",
+            Cause::RateLimited => "rate_limited",
+            Cause::ServerError => "server_error",
+            Cause::Blocked => "blocked",
+            Cause::Unexpected => "unexpected",
+            Cause::RecordRefused => "record_refused",
+        }
+    }
+}
+
 /// What a stall holds up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scope {

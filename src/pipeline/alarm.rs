@@ -206,6 +206,29 @@ pub(super) fn unwatchable(path: &Path, error: &notify::Error) {
     tracing::warn!(path = %path.display(), %error, "no notifications for this folder; it is scanned instead");
 }
 
+/// The labels of pods cannot be had.
+pub(super) fn pods_unknown(source: &str, why: &str) {
+    tracing::warn!(
+        source,
+        "the labels of pods cannot be had: {why}; files that are seen for the first time meanwhile go without those that \
+         are not known yet, and nothing waits"
+    );
+}
+
+/// They can again.
+pub(super) fn pods_known_again(source: &str) {
+    tracing::info!(source, "the labels of pods are known again");
+}
+
+/// Docker's file beside a log is of no use. Said once.
+pub(super) fn silent_docker(log: &Path, error: &io::Error) {
+    tracing::debug!(
+        path = %log.display(), %error,
+        "the config.v2.json beside this log cannot be used: its records have no name and no labels of the container; \
+         later files of which that is so are not named"
+    );
+}
+
 /// Some labels of a record became `__other__`.
 pub(super) fn over_budget(label: &str, why: &str) {
     tracing::warn!(label, "{why}: further values become __other__; the record itself is delivered as it is");

@@ -1,6 +1,9 @@
 //! A lane's place in one file.
 
-use super::{plan::Plan, succession::Turn};
+use super::{
+    plan::Plan,
+    succession::{Called, Turn},
+};
 use crate::{
     frame::{Framer, Settings},
     model::{Chain, Mark, Nanos, Point},
@@ -30,6 +33,10 @@ pub(super) struct LaneFile {
     /// Bytes at the end that are not a complete line.
     pub tail: u64,
     pub turn: Turn,
+    /// As of when a file of its container was opened last.
+    pub called: Called,
+    /// Since when the byte at this offset, which was not read yet, is the next to be acknowledged.
+    pub waits: Option<(u64, Nanos)>,
 }
 
 /// Where the lane is in the file. All of it is a function of the bytes before `at`.
@@ -62,6 +69,7 @@ impl LaneFile {
     pub(super) fn new(file: Arc<TailFile>, frame: Settings, point: &Point, plan: &Plan) -> LaneFile {
         // What has got on has nothing of the file before any more.
         let turn = if frame.is_container() && point.rewind == 0 { Turn::Waiting } else { Turn::Begun };
+        let called = Called::of(&file);
         LaneFile {
             head: plan.output.file(&file.known.origin),
             labels: plan.labelling.of_file(&file.known.origin),
@@ -84,6 +92,8 @@ impl LaneFile {
             is_failing: false,
             tail: 0,
             turn,
+            called,
+            waits: None,
         }
     }
 

@@ -2,10 +2,13 @@
 
 use super::{
     alarm,
+    containers::Containers,
+    gauges::FollowGauges,
     helpers::Helpers,
     lane::Event,
     plan::wall_clock,
     settings::{Source, StartAt},
+    showing::FilesShown,
 };
 use crate::{
     ack::FileKey,
@@ -81,6 +84,8 @@ pub(super) struct FollowSettings<'s> {
     pub notify: bool,
     /// Nobody waits for what may still come.
     pub once: bool,
+    pub gauges: Arc<FollowGauges>,
+    pub containers: &'s Arc<Containers>,
 }
 
 /// Why files cannot be followed.
@@ -99,6 +104,8 @@ pub(super) struct Follow {
     sources: Vec<String>,
     registry: Registry,
     helpers: Helpers,
+    shown: FilesShown,
+    containers: Arc<Containers>,
     /// Contents that were deleted and are not saved, as was said.
     at_risk: HashSet<FileName>,
     is_listed: bool,
@@ -172,6 +179,10 @@ impl Follow {
         let unwanted = unwanted.map(|known| known.origin.name).collect();
         let mut registry = Registry::new(site, remembered, spooled, Box::new(|| fastrand::u64(..)));
         registry.leave_alone(unwanted);
+        let pulse = Arc::clone(&settings.gauges);
+        registry.beat_with(Box::new(move || pulse.pulse.beat(started.elapsed())));
+        let containers = Arc::clone(settings.containers);
+        registry.describe_with(Box::new(move |source, path| containers.describe(source, path)));
         if settings.once {
             registry.hurry();
         }
@@ -192,7 +203,9 @@ impl Follow {
             start_at: sources.iter().map(|source| source.start_at).collect(),
             sources: names,
             registry,
-            helpers: Helpers::start(spool, events)?,
+            helpers: Helpers::start(spool, events, Arc::clone(&settings.gauges))?,
+            shown: FilesShown::new(Arc::clone(&settings.gauges)),
+            containers: Arc::clone(settings.containers),
             at_risk: HashSet::new(),
             is_listed: false,
             targets,
@@ -211,9 +224,12 @@ impl Follow {
     /// Scans, and waits for the next reason to look, until it is stopped. Returns the paths that it could not use.
     pub(super) fn run(mut self, events: &Receiver<FollowEvent>) -> Vec<PathBuf> {
         loop {
+            self.shown.gauges.pulse.promise(self.started.elapsed());
             let pause = self.scan();
+            self.shown.gauges.pulse.promise(self.started.elapsed() + pause);
             if !self.wait(events, Instant::now() + pause) {
                 self.stop(events);
+                self.shown.gauges.pulse.end();
                 return self.said.into_iter().collect();
             }
         }
@@ -243,10 +259,12 @@ impl Follow {
 
     /// One complete scan. Returns the pause until the next.
     fn scan(&mut self) -> Duration {
+        let begin = Instant::now();
         let before = clock_gettime(ClockId::ThreadCPUTime);
         self.overflow.store(false, Ordering::Release);
         let found = scan(&self.searches);
         let mut problems: HashMap<PathBuf, io::Error> = found.problems.into_iter().collect();
+        self.containers.note_folders(&found.folders);
         let now = self.clock();
         let is_first = self.old.is_none();
         if is_first {
@@ -261,6 +279,7 @@ impl Follow {
         for (path, error) in problems.iter().filter(|(path, _)| !self.said.contains(*path)) {
             alarm::unusable_path(path, error);
         }
+        self.shown.scanned(self.registry.figures(), begin.elapsed(), problems.keys(), &self.said);
         self.said = problems.into_keys().collect();
         let mut is_watching = false;
         if let Some(hints) = &mut self.hints {
@@ -342,12 +361,16 @@ impl Follow {
         let mut has_grown = false;
         let mut problems = Vec::new();
         for change in changes {
+            self.shown.gauges.pulse.beat(self.started.elapsed());
             match change {
                 Change::Grew => has_grown = true,
                 Change::Updated(known) => self.store.append([Entry::File(known)]),
                 Change::Opened { file, is_remembered } => self.opened(&file, is_remembered),
                 Change::Closed { key } => self.tell_all(|| Event::Closed(key)),
-                Change::Destroyed { known, unread } => alarm::destroyed(&known, unread),
+                Change::Destroyed { known, unread } => {
+                    self.shown.destroyed(unread.unwrap_or(0));
+                    alarm::destroyed(&known, unread);
+                }
                 Change::Forgotten(name) => self.store.append([Entry::Gone(name)]),
                 Change::Unreadable { path, error } => problems.push((path, error)),
                 Change::Inspect(inspection) => self.helpers.inspect(inspection),

@@ -1,14 +1,18 @@
 //! Threads that do for the follow thread what takes long: unpacking, to know what a file is, and saving what was
 //! deleted. They end with their channels.
 
-use super::follow::FollowEvent;
+use super::{follow::FollowEvent, gauges::FollowGauges};
 use crate::{
     model::FileName,
     tail::{Inspection, Saving, Spool},
 };
 use std::{
     io,
-    sync::mpsc::{Receiver, Sender, SyncSender, channel},
+    sync::{
+        Arc,
+        atomic::Ordering,
+        mpsc::{Receiver, Sender, SyncSender, channel},
+    },
     thread,
 };
 
@@ -28,7 +32,11 @@ pub(super) struct Helpers {
 }
 
 impl Helpers {
-    pub(super) fn start(spool: Spool, answers: &SyncSender<FollowEvent>) -> io::Result<Helpers> {
+    pub(super) fn start(
+        spool: Spool,
+        answers: &SyncSender<FollowEvent>,
+        gauges: Arc<FollowGauges>,
+    ) -> io::Result<Helpers> {
         let (inspections, to_inspect) = channel::<Inspection>();
         let (spool_jobs, to_spool) = channel();
         let answer = answers.clone();
@@ -41,7 +49,7 @@ impl Helpers {
             }
         })?;
         let answer = answers.clone();
-        thread::Builder::new().name("spool".into()).spawn(move || run_spool(spool, &to_spool, &answer))?;
+        thread::Builder::new().name("spool".into()).spawn(move || run_spool(spool, &to_spool, &answer, &gauges))?;
         Ok(Helpers { inspections, spool: spool_jobs, saving: 0 })
     }
 
@@ -67,12 +75,19 @@ impl Helpers {
     }
 }
 
-fn run_spool(mut spool: Spool, jobs: &Receiver<SpoolJob>, answer: &SyncSender<FollowEvent>) {
+fn run_spool(mut spool: Spool, jobs: &Receiver<SpoolJob>, answer: &SyncSender<FollowEvent>, gauges: &FollowGauges) {
+    let show = |spool: &Spool| gauges.spool_bytes.store(spool.bytes(), Ordering::Relaxed);
+    show(&spool);
     for job in jobs {
         match job {
-            SpoolJob::Remove(name) => spool.remove(name),
+            SpoolJob::Remove(name) => {
+                spool.remove(name);
+                show(&spool);
+            }
             SpoolJob::Save(saving) => {
-                if answer.send(FollowEvent::Saved(spool.save(&saving))).is_err() {
+                let saved = spool.save(&saving);
+                show(&spool);
+                if answer.send(FollowEvent::Saved(saved)).is_err() {
                     return;
                 }
             }

@@ -4,10 +4,12 @@
 use super::{
     alarm,
     files::LaneFile,
+    gauges::LaneGauges,
     plan::Plan,
     ready::Ready,
     report::{Counts, Left, OutputReport},
     sending::{Answered, Batches},
+    showing::Shown,
 };
 use crate::{
     ack::{FileKey, Ledger},
@@ -25,7 +27,7 @@ use std::{
     collections::{HashMap, HashSet},
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::Ordering,
         mpsc::{Receiver, RecvTimeoutError, Sender},
     },
     time::{Duration, Instant},
@@ -74,15 +76,6 @@ pub(super) struct Shared {
     pub on_replaced: Arc<dyn Fn(FileKey, u64) + Send + Sync>,
 }
 
-/// How far a lane is, for a progress bar.
-#[derive(Debug, Default)]
-pub(super) struct Gauge {
-    /// Bytes that were there to read.
-    pub total: AtomicU64,
-    /// Of those, acknowledged or passed over.
-    pub settled: AtomicU64,
-}
-
 /// The state of one output.
 pub(super) struct Lane {
     pub(super) plan: Plan,
@@ -92,7 +85,8 @@ pub(super) struct Lane {
     pub(super) runtime: tokio::runtime::Handle,
     started: Instant,
     pub(super) on_replaced: Arc<dyn Fn(FileKey, u64) + Send + Sync>,
-    gauge: Arc<Gauge>,
+    pub(super) gauges: Arc<LaneGauges>,
+    pub(super) shown: Shown,
     events: Receiver<Event>,
     pub(super) sender: Sender<Event>,
 
@@ -144,7 +138,7 @@ impl Lane {
         plan: Plan,
         mode: Mode,
         shared: Shared,
-        gauge: Arc<Gauge>,
+        gauges: Arc<LaneGauges>,
         (sender, events): (Sender<Event>, Receiver<Event>),
     ) -> Lane {
         let batches = Batches::new(Pool::new(plan.pool), plan.batch_max_bytes);
@@ -156,7 +150,8 @@ impl Lane {
             runtime: shared.runtime,
             started: shared.started,
             on_replaced: shared.on_replaced,
-            gauge,
+            gauges,
+            shown: Shown::default(),
             events,
             sender,
             files: HashMap::new(),
@@ -196,6 +191,7 @@ impl Lane {
             let now = self.now();
             let is_busy = self.can_read() || (self.is_last() && self.batches.oldest().is_some());
             let wait = if is_busy { Duration::ZERO } else { self.next_deadline(now).saturating_sub(now) };
+            self.gauges.pulse.promise(now + wait);
             self.take_events(wait);
             let now = self.now();
             self.commit_when_due(now);
@@ -210,9 +206,10 @@ impl Lane {
                 self.buffer = None;
                 self.batches.pool.lend(0);
             }
-            self.show_progress();
+            self.show(now);
             if self.is_finished(now) {
                 self.commit();
+                self.gauges.pulse.end();
                 return self.report();
             }
         }
@@ -233,6 +230,7 @@ impl Lane {
             }
         };
         while let Some(next) = event {
+            self.shown.is_stale = true;
             self.take_event(next);
             event = self.events.try_recv().ok();
         }
@@ -262,7 +260,7 @@ impl Lane {
             }
             Event::Listed => {
                 self.is_listed = true;
-                self.wake_waiting(None);
+                self.wake_containers();
             }
             Event::Answered(answered) => {
                 let now = self.now();
@@ -275,7 +273,7 @@ impl Lane {
     fn begin(&mut self, file: Arc<TailFile>, point: &Point) {
         let Some(Some(frame)) = self.plan.frames.get(file.source) else { return };
         let key = file.key;
-        self.gauge.total.fetch_add(file.size().saturating_sub(point.at), Ordering::Relaxed);
+        self.gauges.total.fetch_add(file.size().saturating_sub(point.at), Ordering::Relaxed);
         self.ledger.begin(key, *point);
         // It is where the state has it, or at the start, which needs no entry.
         self.committed.insert(key, point.at);
@@ -381,7 +379,8 @@ impl Lane {
         });
         let held = self.held.iter().map(|(until, _)| *until);
         let commit = (!self.dirty.is_empty() || self.undurable() > 0).then_some(self.next_commit());
-        let deadlines = due.into_iter().chain(retry).chain(streams).chain(held).chain(commit).chain(self.stop);
+        let ours = commit.into_iter().chain(self.next_measure()).chain(self.stop);
+        let deadlines = due.into_iter().chain(retry).chain(streams).chain(held).chain(ours);
         deadlines.fold(now + IDLE, Duration::min).max(now + Duration::from_millis(1))
     }
 
@@ -401,15 +400,15 @@ impl Lane {
                 let safe = self.ledger.safe(*key).filter(|_| !self.ledger.is_settled(*key))?;
                 Some(format!("{} at byte {}", file.file.known.origin.path, safe.at))
             });
-            alarm::paused(&self.plan.name, self.ledger.pending(), oldest.as_deref(), self.why().as_deref());
+            alarm::paused(&self.plan.name, self.ledger.pending(), oldest.as_deref(), self.why());
         }
     }
 
     /// Why nothing moves, if something is known.
-    fn why(&self) -> Option<String> {
-        let refused = || self.last_refusal.clone().filter(|_| !self.held.is_empty());
-        let stream = || self.stream_health.values().find_map(Health::stalled).map(str::to_owned);
-        self.health.stalled().map(str::to_owned).or_else(refused).or_else(stream)
+    pub(super) fn why(&self) -> Option<&str> {
+        let refused = || self.last_refusal.as_deref().filter(|_| !self.held.is_empty());
+        let stream = || self.stream_health.values().find_map(Health::stalled);
+        self.health.stalled().or_else(refused).or_else(stream)
     }
 
     /// The output waits, or flows again.
@@ -434,10 +433,6 @@ impl Lane {
         }
     }
 
-    fn show_progress(&self) {
-        self.gauge.settled.store(self.settled(), Ordering::Relaxed);
-    }
-
     fn report(&self) -> OutputReport {
         let mut left = Vec::new();
         for (key, file) in &self.files {
@@ -454,11 +449,9 @@ impl Lane {
             }
         }
         left.sort_by_key(|left| std::cmp::Reverse(left.bytes));
-        // Counted where they are, not from what was counted before.
-        let held: u64 = self.held.iter().map(|(_, work)| work.batch.records() as u64).sum();
-        let pending = self.batches.records() + self.in_flight_records + held;
+        let pending = self.pending();
         let counts = self.counts.clone();
         debug_assert_eq!(counts.records, counts.acknowledged + pending);
-        OutputReport { name: self.plan.name.clone(), counts, pending, left, stalled: self.why() }
+        OutputReport { name: self.plan.name.clone(), counts, pending, left, stalled: self.why().map(str::to_owned) }
     }
 }

@@ -7,7 +7,8 @@
 //!     │    ▼                            │
 //!     │   state ◀── cursors ────────────┘        commit thread: state.sync() once a second
 //!     ├── "its content was replaced"
-//!     └── helpers: inspect (unpacks what was compressed), spool (saves what was deleted)
+//!     ├── helpers: inspect (unpacks what was compressed), spool (saves what was deleted)
+//!     └── pods: asks for the labels of pods, which nobody waits for
 //! ```
 //!
 //! Channels carry files, sealed batches and verdicts, never lines.
@@ -15,20 +16,25 @@
 mod alarm;
 mod committing;
 mod connect;
+mod containers;
 mod files;
 mod follow;
+mod gauges;
 mod helpers;
 mod lane;
 mod plan;
+mod pods;
 mod reading;
 mod ready;
 mod report;
 mod run;
 mod sending;
 mod settings;
+mod showing;
 mod succession;
 
 pub use connect::{Connection, try_outputs};
+pub use gauges::{Figures, FileNumbers, Live, OutputFigures, OutputNumbers};
 pub use report::{Counts, Left, OutputReport, Report};
-pub use run::{Ended, Options, Outcome, Progress, RunError, run};
+pub use run::{Ended, Moment, Options, Outcome, Progress, RunError, run};
 pub use settings::*;

@@ -4,7 +4,7 @@ use super::settings::{Label, LabelFrom, LokiTenant, Meta, OutputKind, Settings, 
 use crate::{
     frame,
     guard::{Allowed, Budget, Rule},
-    model::{Nanos, Origin},
+    model::{Container, Nanos, Origin},
     output::{Output, loki},
     parse::Wanted,
     send::Http,
@@ -67,14 +67,27 @@ impl Labelling {
     pub(super) fn of_file(&self, origin: &Origin) -> Vec<Option<String>> {
         let value = |from: &LabelFrom| match from {
             LabelFrom::Path(regex) => regex.captures(&origin.path)?.name("v").map(|v| v.as_str().to_owned()),
-            LabelFrom::Meta(Meta::Host) => Some(origin.host.to_string()),
-            LabelFrom::Meta(Meta::Source) => Some(origin.source.to_string()),
-            LabelFrom::Meta(Meta::Filename) => {
-                Path::new(&*origin.path).file_name().map(|name| name.to_string_lossy().into_owned())
-            }
+            LabelFrom::Meta(meta) => meta_of(meta, origin),
             LabelFrom::Field(_) | LabelFrom::Constant(_) => None,
         };
         self.per_file.iter().map(value).collect()
+    }
+}
+
+fn meta_of(meta: &Meta, origin: &Origin) -> Option<String> {
+    let container = origin.container.as_deref();
+    let text = |text: fn(&Container) -> &Option<Box<str>>| text(container?).as_deref().map(str::to_owned);
+    match meta {
+        Meta::Host => Some(origin.host.to_string()),
+        Meta::Source => Some(origin.source.to_string()),
+        Meta::Filename => Path::new(&*origin.path).file_name().map(|name| name.to_string_lossy().into_owned()),
+        Meta::Namespace => text(|container| &container.namespace),
+        Meta::Pod => text(|container| &container.pod),
+        Meta::PodUid => text(|container| &container.pod_uid),
+        Meta::Container => text(|container| &container.name),
+        Meta::RestartCount => container?.restart_count.map(|count| count.to_string()),
+        Meta::ContainerId => text(|container| &container.id),
+        Meta::Label(key) => container?.labels.get(key.as_str()).map(|value| value.to_string()),
     }
 }
 

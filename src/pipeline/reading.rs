@@ -34,6 +34,12 @@ impl Lane {
         if self.waits_for_unpacking(&file) {
             self.ready.push(&file.file);
             self.files.insert(key, file);
+            // The other one is behind this one in the queue of their family.
+            let other = self.buffer.as_ref().and_then(Buffer::unpacks).unwrap_or(key);
+            if let Some(file) = self.files.get(&other) {
+                self.ready.remove(&file.file);
+                self.turn(other, now);
+            }
             return;
         }
         file.is_queued = false;
@@ -42,7 +48,10 @@ impl Lane {
         // Taken out, so that the lane can change while bytes of it are worked on.
         let mut buffer = std::mem::take(&mut self.buffer);
         let changes = file.file.changes();
-        match self.burst(&mut file, &mut buffer, now) {
+        let end = self.burst(&mut file, &mut buffer, now);
+        // What failed changes nothing: it must not be what wakes the lane to try it again.
+        self.shown.is_stale |= end != End::Failed;
+        match end {
             End::Dry => file.looked = Some(changes),
             End::Failed => file.looked = None,
             End::More => {
@@ -75,7 +84,7 @@ impl Lane {
             Life::Adrift => return End::Dry,
             Life::Replaced => {
                 self.is_over(file);
-                self.wake_waiting(Some(file.file.family));
+                self.wake_waiting(file.file.family);
                 return End::Dry;
             }
         }
@@ -219,7 +228,9 @@ impl Lane {
             let (at, rewind) = (file.place.at, framer.rewind(file.place.at));
             let step = match framer.next(&file.frame, rest, at) {
                 Step::More if newer.1 && !is_full_read => framer.last_line(&file.frame, rest, at),
-                Step::More if !newer.0 && ends_here(file, rest) => framer.last(&file.frame, rest, at),
+                Step::More if !newer.0 && self.is_known(file) && ends_here(file, rest) => {
+                    framer.last(&file.frame, rest, at)
+                }
                 step => step,
             };
             let end = match step {
@@ -288,7 +299,7 @@ impl Lane {
             let mark = place.mark_of(rewind, before, &file.file);
             let point = Point { rewind, at: place.at, seq: place.seq, chain: place.chain, time: place.time, mark };
             batch.firsts.push((key, place.at));
-            self.ledger.open(key, point);
+            self.ledger.open(key, point, time);
         }
         place.seq += 1;
         place.chain = place.chain.next(&leaf);

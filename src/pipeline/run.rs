@@ -1,8 +1,10 @@
 //! Running the agent: starts the threads, waits, and puts their reports together.
 
 use super::{
+    containers::Containers,
     follow::{Follow, FollowError, FollowEvent, FollowSettings, HINTS, Target},
-    lane::{Event, Gauge, Lane, Mode, Shared},
+    gauges::{FollowGauges, LaneGauges, Live},
+    lane::{Event, Lane, Mode, Shared},
     plan::{self, Labelling, Plan, budget},
     report::{OutputReport, Report},
     settings::Settings,
@@ -71,6 +73,17 @@ pub struct Progress {
     pub settled: u64,
 }
 
+/// What a run tells who started it. All of it comes from the thread that called [`run`].
+#[derive(Debug)]
+pub enum Moment {
+    /// Once: the threads work. What they do can be looked at from now on.
+    Started(Arc<Live>),
+    /// A few times a second.
+    Tick(Progress),
+    /// Once: it was told to stop, or is done.
+    Stopping,
+}
+
 /// Why the agent did not start, or broke.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
@@ -88,12 +101,8 @@ pub enum RunError {
     Broken,
 }
 
-/// Runs the agent until it is done or told to stop. `on_progress` is called a few times a second.
-pub fn run(
-    mut settings: Settings,
-    options: Options,
-    mut on_progress: impl FnMut(Progress),
-) -> Result<Outcome, RunError> {
+/// Runs the agent until it is done or told to stop. `on_moment` is called within a tokio runtime that lives as long.
+pub fn run(mut settings: Settings, options: Options, mut on_moment: impl FnMut(Moment)) -> Result<Outcome, RunError> {
     let capacity = file_capacity();
     let store = Arc::new(Store::open(&settings.agent.state_dir)?);
     let shutdown_timeout = settings.agent.shutdown_timeout;
@@ -108,6 +117,8 @@ pub fn run(
         let mut tick = tokio::time::interval(TICK);
         let mut ended = Ended::Done;
         let mut is_stopping = false;
+        let mut is_said = false;
+        on_moment(Moment::Started(Arc::clone(&running.live)));
         while running.reports.len() < running.lanes.len() {
             tokio::select! {
                 report = running.done.recv() => match report {
@@ -119,12 +130,18 @@ pub fn run(
                 () = &mut time_is_up, if options.once && !is_stopping => {
                     is_stopping |= running.stop(is_stopping, Duration::ZERO, &mut ended, Ended::TimedOut);
                 }
-                _ = tick.tick() => on_progress(running.progress()),
+                _ = tick.tick() => on_moment(Moment::Tick(running.progress())),
             }
+            if is_stopping && !std::mem::replace(&mut is_said, true) {
+                on_moment(Moment::Stopping);
+            }
+        }
+        if !is_said {
+            on_moment(Moment::Stopping);
         }
         Ok::<Ended, io::Error>(ended)
     })?;
-    on_progress(running.progress());
+    on_moment(Moment::Tick(running.progress()));
     let report = running.finish()?;
     // What is still under way is of no use to anybody.
     runtime.shutdown_background();
@@ -146,7 +163,8 @@ struct Running {
     store: Arc<Store>,
     lanes: Vec<mpsc::Sender<Event>>,
     lane_threads: Vec<JoinHandle<()>>,
-    gauges: Vec<Arc<Gauge>>,
+    gauges: Vec<Arc<LaneGauges>>,
+    live: Arc<Live>,
     done: tokio::sync::mpsc::Receiver<(usize, OutputReport)>,
     reports: Vec<(usize, OutputReport)>,
     follow: mpsc::SyncSender<FollowEvent>,
@@ -164,6 +182,8 @@ impl Running {
         capacity: usize,
     ) -> Result<Running, RunError> {
         let started = Instant::now();
+        // First, so that the labels of pods may be there when the first file is met.
+        let containers = Arc::new(Containers::start(&mut settings.sources, &settings.labels)?);
         let (labelling, rules) = Labelling::new(settings);
         let machine = machine_id(&store);
         let budget = budget(settings);
@@ -172,7 +192,7 @@ impl Running {
         let to_follow = Mutex::new(follow.clone());
         let shared = Shared {
             store: Arc::clone(&store),
-            admission,
+            admission: Arc::clone(&admission),
             runtime: runtime.handle().clone(),
             started,
             on_replaced: Arc::new(move |key, moves| {
@@ -189,7 +209,7 @@ impl Running {
         let mut waiting: Vec<Box<dyn FnOnce() + Send>> = Vec::new();
         for plan in plans {
             let (sender, receiver) = mpsc::channel();
-            let gauge = Arc::new(Gauge::default());
+            let gauge = Arc::new(LaneGauges::new(&plan.name));
             targets.push(target(&plan, sender.clone()));
             lanes.push(sender.clone());
             gauges.push(Arc::clone(&gauge));
@@ -201,6 +221,15 @@ impl Running {
             }));
         }
         let agent = &settings.agent;
+        let follow_gauges = Arc::new(FollowGauges::default());
+        let live = Arc::new(Live::new(
+            started,
+            Arc::clone(&store),
+            admission,
+            (budget, agent.spool_max_bytes),
+            gauges.clone(),
+            Arc::clone(&follow_gauges),
+        ));
         let for_files = FollowSettings {
             sources: &settings.sources,
             host: &agent.host,
@@ -209,6 +238,8 @@ impl Running {
             interval: agent.scan_interval,
             notify: agent.notify && !options.once,
             once: options.once,
+            gauges: Arc::clone(&follow_gauges),
+            containers: &containers,
         };
         let following = Follow::new(&for_files, targets, Arc::clone(&store), machine, started, &follow)?;
         let lane_threads = waiting
@@ -230,6 +261,7 @@ impl Running {
             lanes,
             lane_threads,
             gauges,
+            live,
             done,
             reports: Vec::new(),
             follow,
@@ -253,11 +285,8 @@ impl Running {
     }
 
     fn progress(&self) -> Progress {
-        let sum = |value: fn(&Gauge) -> u64| self.gauges.iter().map(|gauge| value(gauge)).sum();
-        Progress {
-            total: sum(|gauge| gauge.total.load(Ordering::Relaxed)),
-            settled: sum(|gauge| gauge.settled.load(Ordering::Relaxed)),
-        }
+        let sum = |value: fn(&LaneGauges) -> u64| self.gauges.iter().map(|gauge| value(gauge)).sum();
+        Progress { total: sum(|gauge| gauge.total.load(Ordering::Relaxed)), settled: sum(LaneGauges::settled) }
     }
 
     fn finish(mut self) -> Result<Report, RunError> {

@@ -219,6 +219,7 @@ impl Lane {
         match &verdict {
             Verdict::Stall(stall) if stall.scope == Scope::Stream => {
                 self.pass(now);
+                self.gauges.note_retry(stall.cause);
                 let change = self.stream_health.entry(stream).or_default().stall(now, stall, fastrand::f64());
                 alarm::stream_health(&self.plan.name, self.labels_of(stream), change);
             }
@@ -281,6 +282,7 @@ impl Lane {
     }
 
     fn stall(&mut self, stall: &Stall, now: Duration) {
+        self.gauges.note_retry(stall.cause);
         // A new client reads secrets and certificates again, and resolves names again.
         if !matches!(stall.cause, Cause::RateLimited | Cause::ServerError | Cause::Blocked) {
             self.client = None;

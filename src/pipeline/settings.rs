@@ -1,7 +1,7 @@
 //! The configuration after checking: what the stages are built from. Nothing here can be wrong any more.
 
-use crate::send::Http;
-use std::{num::NonZeroUsize, path::PathBuf, time::Duration};
+use crate::send::{Http, Secret};
+use std::{net::SocketAddr, num::NonZeroUsize, path::PathBuf, time::Duration};
 
 /// The whole configuration.
 #[derive(Debug)]
@@ -27,6 +27,8 @@ pub struct Agent {
     pub state_dir: PathBuf,
     /// The name of this machine in every record.
     pub host: String,
+    /// `admin`: `None` when it is off.
+    pub admin: Option<Admin>,
     /// The most resident memory, in bytes; at least 32 MiB.
     pub memory_limit: u64,
     /// The pause between two complete scans; 50 ms to 1 h.
@@ -41,6 +43,22 @@ pub struct Agent {
     pub log_level: tracing::Level,
     /// `log.format`
     pub log_format: LogFormat,
+}
+
+/// `agent.admin`
+#[derive(Clone, Debug)]
+pub struct Admin {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// `admin_token_file`: what whoever asks has to show; always a file.
+    pub token: Option<Secret>,
+}
+
+impl Admin {
+    /// Whether only this machine can reach it.
+    pub fn is_loopback(&self) -> bool {
+        self.address.ip().to_canonical().is_loopback()
+    }
 }
 
 /// `agent.log.format`
@@ -71,6 +89,8 @@ pub struct Source {
     pub max_line: usize,
     /// Only lines that begin with one of these are shipped, without it and one space after it. Empty: all.
     pub prefixes: Vec<Vec<u8>>,
+    /// `pod_labels`: where a kubelet or an API server lists the pods of this machine. Container sources only.
+    pub pod_labels: Option<Http>,
 }
 
 /// The type of a source.
@@ -118,7 +138,7 @@ pub enum LabelFrom {
 }
 
 /// What is known of a file beside its content.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Meta {
     /// `agent.host`
     Host,
@@ -126,6 +146,20 @@ pub enum Meta {
     Source,
     /// The last part of the path of first sight.
     Filename,
+    /// The pod's namespace; this and the following of container sources only, and where they are known.
+    Namespace,
+    /// The pod's name.
+    Pod,
+    /// The pod's uid.
+    PodUid,
+    /// The container's name.
+    Container,
+    /// How often the container had been started again.
+    RestartCount,
+    /// The runtime's id of the container.
+    ContainerId,
+    /// `label.KEY`: a label of the container (Docker) or its pod.
+    Label(String),
 }
 
 /// `[guard]`

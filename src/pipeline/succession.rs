@@ -25,34 +25,34 @@ pub(super) enum Turn {
 }
 
 /// Where a runtime's name puts a file among the files of its container.
-#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Called {
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Called {
     /// By Docker: the higher the number, the older.
     Numbered(Reverse<u64>),
     /// By the kubelet, with its time.
     Stamped(String),
+    /// It had the name of the container's log when it was unlinked, or another was renamed over it.
+    Unlinked,
     /// By the name of the container's log.
     Current,
 }
 
 impl Called {
-    /// `None`: no path leads to it any more.
-    fn of(file: &TailFile) -> Option<Called> {
+    /// By its last name.
+    pub(super) fn of(file: &TailFile) -> Called {
         let known = file.known_now();
-        if known.is_deleted || file.metadata().is_ok_and(|metadata| metadata.nlink() == 0) {
-            return None;
-        }
         let name = Path::new(&*known.seen_at).file_name().unwrap_or_default().to_string_lossy();
         let plain = match packing_of(&name) {
             Packing::Plain => &name,
             Packing::Gzip | Packing::Zstd => name.rsplit_once('.').map_or(&*name, |(plain, _)| plain),
         };
         let last = plain.rsplit_once('.').map_or("", |(_, last)| last);
-        Some(match last.parse() {
+        match last.parse() {
             Ok(number) => Called::Numbered(Reverse(number)),
             Err(_) if last.starts_with(|first: char| first.is_ascii_digit()) => Called::Stamped(last.to_owned()),
+            Err(_) if known.is_deleted => Called::Unlinked,
             Err(_) => Called::Current,
-        })
+        }
     }
 }
 
@@ -63,14 +63,19 @@ impl Lane {
         if !file.frame.is_container() {
             return;
         }
-        let files = &self.files;
         let others = self.families.entry(file.file.family).or_default();
-        let seen = |file: &LaneFile| file.file.known.origin.first_seen;
-        let is_newer = |other: &FileKey| match (Called::of(&file.file), files.get(other)) {
-            (_, None) => false,
-            (Some(own), Some(other)) => Called::of(&other.file).is_some_and(|other| other > own),
-            // Saved from deletion: the oldest was deleted, or it was there before what is there now.
-            (None, Some(other)) => Called::of(&other.file).is_some() || seen(other) > seen(file),
+        for key in others.iter() {
+            let Some(other) = self.files.get_mut(key) else { continue };
+            // The last name of a deleted one says where it was among the others then.
+            if other.file.metadata().is_ok_and(|metadata| metadata.nlink() > 0) {
+                other.called = Called::of(&other.file);
+            } else if other.called == Called::Current {
+                other.called = Called::Unlinked;
+            }
+        }
+        let own = (&file.called, file.file.known.origin.first_seen);
+        let is_newer = |other: &FileKey| {
+            self.files.get(other).is_some_and(|other| (&other.called, other.file.known.origin.first_seen) > own)
         };
         let place = others.iter().position(is_newer).unwrap_or(others.len());
         others.insert(place, file.file.key);
@@ -83,7 +88,7 @@ impl Lane {
             if keys.is_empty() {
                 self.families.remove(&family);
             }
-            self.wake_waiting(Some(family));
+            self.wake_waiting(family);
         }
     }
 
@@ -164,15 +169,30 @@ impl Lane {
             Some(next) if next.turn != Turn::Waiting => Turn::Handed(next.file.key),
             _ => Turn::Complete,
         };
-        self.wake_waiting(Some(file.file.family));
+        self.wake_waiting(file.file.family);
     }
 
-    /// Files of this family, or of all, that waited look again.
-    pub(super) fn wake_waiting(&mut self, family: Option<u64>) {
-        let of_family = family.map(|family| self.families.get(&family).cloned().unwrap_or_default());
-        for key in of_family.unwrap_or_else(|| self.families.values().flatten().copied().collect()) {
-            let Some(file) = self.files.get_mut(&key) else { continue };
+    /// Whether all files of its container that there are have been opened. Until then a file without a newer one may
+    /// have one.
+    pub(super) fn is_known(&self, file: &LaneFile) -> bool {
+        !file.frame.is_container() || self.is_listed()
+    }
+
+    /// Files of this family that waited look again.
+    pub(super) fn wake_waiting(&mut self, family: u64) {
+        for key in self.families.get(&family).into_iter().flatten() {
+            let Some(file) = self.files.get_mut(key) else { continue };
             if file.turn == Turn::Waiting && !std::mem::replace(&mut file.is_queued, true) {
+                self.ready.push(&file.file);
+            }
+        }
+    }
+
+    /// All files have been opened: those of containers look again.
+    pub(super) fn wake_containers(&mut self) {
+        for key in self.families.values().flatten() {
+            let Some(file) = self.files.get_mut(key) else { continue };
+            if !std::mem::replace(&mut file.is_queued, true) {
                 self.ready.push(&file.file);
             }
         }
@@ -182,8 +202,8 @@ impl Lane {
     /// how far the successors are.
     pub(super) fn release_handed(&mut self) {
         let is_handed = |key: &FileKey| {
-            let is_it = |file: &Box<LaneFile>| matches!(file.turn, Turn::Handed(_)) && file.place.framer.held() > 0;
-            self.files.get(key).is_some_and(is_it)
+            let is_it = |file: &LaneFile| matches!(file.turn, Turn::Handed(_)) && file.place.framer.held() > 0;
+            self.files.get(key).is_some_and(|file| is_it(file))
         };
         let handed: Vec<FileKey> = self.families.values().flatten().copied().filter(is_handed).collect();
         for key in handed.into_iter().filter(|key| self.is_succeeded(*key)).collect::<Vec<_>>() {

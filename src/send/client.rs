@@ -105,6 +105,17 @@ impl Client {
         Ok(Answer { status, retry_after, body })
     }
 
+    /// Asks for what is at the output's URL itself. Any answer but 200 is a stall.
+    pub(super) async fn get(&self) -> Result<reqwest::Response, Stall> {
+        let result = self.inner.get(&self.url).headers(self.headers.clone()).send().await;
+        let response = result.map_err(|error| self.failed(error))?;
+        match response.status().as_u16() {
+            200 => Ok(response),
+            401 | 403 => Err(stall(Cause::Credentials, format!("{}: answered {}", self.url, response.status()))),
+            _ => Err(stall(Cause::Unexpected, format!("{}: answered {}", self.url, response.status()))),
+        }
+    }
+
     /// The class of a failure below HTTP. The order matters: a handshake that times out is a time-out.
     fn failed(&self, error: reqwest::Error) -> Stall {
         let error = error.without_url();

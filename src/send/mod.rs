@@ -5,6 +5,7 @@
 //! destination refuses is found by halving, then held and tried again.
 
 mod client;
+mod download;
 mod health;
 pub(crate) mod secret;
 mod settings;
@@ -13,6 +14,7 @@ mod tests;
 mod work;
 
 pub use client::{Answer, Client};
+pub use download::Download;
 pub use health::{Change, Gate, Health};
 pub use secret::SecretError;
 pub use settings::{Auth, Http, Secret};

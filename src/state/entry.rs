@@ -1,8 +1,9 @@
 //! An entry of the state, and its form on disk.
 
 use super::generated as pb;
-use crate::model::{Chain, FileName, Identity, Known, LabelSet, Mark, Nanos, Origin, Packing, Point};
+use crate::model::{Chain, Container, FileName, Identity, Known, LabelSet, Mark, Nanos, Origin, Packing, Point};
 use prost::Message;
+use std::sync::Arc;
 
 /// One change of the state.
 #[derive(Clone, Debug, PartialEq)]
@@ -100,6 +101,7 @@ impl Entry {
                 lost: known.is_lost,
                 last_seen: known.last_seen.0,
                 seen_at: known.seen_at.to_string(),
+                container: known.origin.container.as_deref().map(container_to_pb),
             }),
             Entry::Gone(name) => Kind::Gone(pb::Gone { name: name.0 }),
             Entry::Cursor { output, file, point } => Kind::Cursor(pb::Cursor {
@@ -146,6 +148,7 @@ impl Entry {
                     path: file.path.into(),
                     source: file.source.into(),
                     first_seen: Nanos(file.first_seen),
+                    container: file.container.map(|container| Arc::new(container_of(container))),
                 },
                 identity: Identity { device: file.device, inode: file.inode, birth: file.birth },
                 nonce: file.nonce,
@@ -198,4 +201,34 @@ fn mark(len: u32, hash: &[u8]) -> Option<Mark> {
         return None;
     }
     Some(Mark { len, hash: hash.try_into().ok()? })
+}
+
+fn container_to_pb(container: &Container) -> pb::Container {
+    let Container { namespace, pod, pod_uid, name, restart_count, id, labels } = container;
+    let text = |text: &Option<Box<str>>| text.as_deref().unwrap_or_default().to_owned();
+    pb::Container {
+        namespace: text(namespace),
+        pod: text(pod),
+        pod_uid: text(pod_uid),
+        name: text(name),
+        restart_count: *restart_count,
+        id: text(id),
+        labels: labels
+            .iter()
+            .map(|(name, value)| pb::Label { name: name.to_string(), value: value.to_string() })
+            .collect(),
+    }
+}
+
+fn container_of(container: pb::Container) -> Container {
+    let text = |text: String| Some(text).filter(|text| !text.is_empty()).map(Into::into);
+    Container {
+        namespace: text(container.namespace),
+        pod: text(container.pod),
+        pod_uid: text(container.pod_uid),
+        name: text(container.name),
+        restart_count: container.restart_count,
+        id: text(container.id),
+        labels: container.labels.into_iter().map(|label| (label.name.into(), label.value.into())).collect(),
+    }
 }

@@ -41,7 +41,7 @@ pub struct Machine {
     pub id: ::prost::alloc::vec::Vec<u8>,
 }
 /// A file's content: written before the first record of it is sent.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct File {
     #[prost(fixed64, tag = "1")]
     pub name: u64,
@@ -91,6 +91,27 @@ pub struct File {
     /// It was said that the rest of it is lost.
     #[prost(bool, tag = "18")]
     pub lost: bool,
+    /// The container that wrote it, as of first sight; absent where nothing was known of one, and in older states.
+    #[prost(message, optional, tag = "19")]
+    pub container: ::core::option::Option<Container>,
+}
+/// What is empty was not known.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Container {
+    #[prost(string, tag = "1")]
+    pub namespace: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub pod: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub pod_uid: ::prost::alloc::string::String,
+    #[prost(string, tag = "4")]
+    pub name: ::prost::alloc::string::String,
+    #[prost(uint32, optional, tag = "5")]
+    pub restart_count: ::core::option::Option<u32>,
+    #[prost(string, tag = "6")]
+    pub id: ::prost::alloc::string::String,
+    #[prost(message, repeated, tag = "7")]
+    pub labels: ::prost::alloc::vec::Vec<Label>,
 }
 /// The content is gone: truncated away, or its file deleted and delivered.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]

@@ -11,7 +11,10 @@ use std::{
     io::{self, Write as _},
     os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 /// A generation is replaced by a snapshot of it when its changes are larger than this and than four snapshots.
@@ -64,6 +67,7 @@ pub struct Store {
     folder: PathBuf,
     is_damaged: bool,
     inner: Mutex<Inner>,
+    sync_failures: AtomicU64,
     /// Held, never read: the lock ends with the process, also with kill -9.
     _lock: File,
 }
@@ -99,7 +103,8 @@ impl Store {
         let lock = take_lock(folder)?;
         let Loaded { memory, generation, is_damaged } = load(folder)?;
         let inner = Inner { memory, generation, log: None, unsynced: Vec::new(), is_failing: false };
-        Ok(Store { folder: folder.to_owned(), is_damaged, inner: Mutex::new(inner), _lock: lock })
+        let sync_failures = AtomicU64::new(0);
+        Ok(Store { folder: folder.to_owned(), is_damaged, inner: Mutex::new(inner), sync_failures, _lock: lock })
     }
 
     /// The folder.
@@ -149,6 +154,7 @@ impl Store {
                 true
             }
             Err(error) => {
+                self.sync_failures.fetch_add(1, Ordering::Relaxed);
                 // The next attempt writes a snapshot, which holds them: nothing piles up while the disk is full.
                 inner.log = None;
                 inner.unsynced = Vec::new();
@@ -159,6 +165,11 @@ impl Store {
                 false
             }
         }
+    }
+
+    /// How often a sync has failed.
+    pub fn sync_failures(&self) -> u64 {
+        self.sync_failures.load(Ordering::Relaxed)
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {

@@ -3,7 +3,7 @@ use super::{
     log::{Ending, MAGIC, Reading, put, read},
     *,
 };
-use crate::model::{Chain, FileName, Identity, Known, LabelSet, Mark, Nanos, Origin, Packing, Point};
+use crate::model::{Chain, Container, FileName, Identity, Known, LabelSet, Mark, Nanos, Origin, Packing, Point};
 use std::fs;
 
 fn known(name: u64) -> Known {
@@ -14,6 +14,7 @@ fn known(name: u64) -> Known {
             path: "/var/log/a".into(),
             source: "app".into(),
             first_seen: Nanos(7),
+            container: None,
         },
         identity: Identity { device: 1, inode: 2, birth: Some(-3) },
         nonce: 4,
@@ -26,6 +27,21 @@ fn known(name: u64) -> Known {
         last_seen: Nanos(9),
         seen_at: "/var/log/a.log.1".into(),
     }
+}
+
+/// Of a container of which all is known.
+fn of_container(name: u64) -> Known {
+    let container = Container {
+        namespace: Some("shop".into()),
+        pod: Some("api-1".into()),
+        pod_uid: Some("u-1".into()),
+        name: Some("app".into()),
+        restart_count: Some(0),
+        id: Some("4f1c".into()),
+        labels: [("app".into(), "api".into()), ("b".into(), "c".into())].into(),
+    };
+    let known = known(name);
+    Known { origin: Origin { container: Some(container.into()), ..known.origin }, ..known }
 }
 
 fn point(at: u64) -> Point {
@@ -41,6 +57,7 @@ fn every_kind() -> Vec<Entry> {
         Entry::Machine(vec![1, 2]),
         Entry::File(known(1)),
         Entry::File(known(2)),
+        Entry::File(of_container(3)),
         Entry::Gone(FileName(2)),
         cursor(10),
         Entry::LabelValue { label: "tenant".into(), value: "a".into() },
@@ -72,6 +89,29 @@ fn every_entry_comes_back_as_it_was() {
     let expect = Reading::Usable { memory: Box::new(memory.clone()), ending: Ending::Whole };
     assert_eq!(read(&generation(3, &all, &[]), 3), expect);
     assert_eq!(memory_of(&memory.entries().collect::<Vec<_>>()), memory);
+}
+
+#[test]
+fn a_file_is_what_it_was_whatever_is_known_of_its_container() {
+    fn check(container: Option<Container>) {
+        let mut known = known(1);
+        known.origin.container = container.map(Into::into);
+        let entry = Entry::File(known);
+        let mut bytes = Vec::new();
+        entry.encode(&mut bytes);
+        assert_eq!(Entry::decode(&bytes), Some(entry));
+    }
+    check(None);
+    check(of_container(1).origin.container.as_deref().cloned());
+    check(Some(Container { restart_count: Some(0), ..Container::default() }));
+    check(Some(Container { id: Some("4f1c".into()), ..Container::default() }));
+}
+
+#[test]
+fn a_file_of_a_state_of_before_has_no_container() {
+    // As version 0.1 wrote it before there were containers.
+    let bytes = hex(OLD_FILE);
+    assert_eq!(Entry::decode(&bytes), Some(Entry::File(known(1))));
 }
 
 #[test]
@@ -231,3 +271,11 @@ fn a_folder_that_cannot_be_written_claims_nothing() {
     drop(store);
     assert_eq!(reopen(&path).cursors["loki"][&FileName(1)].at, 12);
 }
+
+fn hex(text: &str) -> Vec<u8> {
+    let digits: Vec<u8> = text.bytes().map(|c| char::from(c).to_digit(16).unwrap_or(99) as u8).collect();
+    digits.chunks(2).map(|pair| pair[0] * 16 + pair[1]).collect()
+}
+
+const OLD_FILE: &str = "1a650901000000000000001001180220fdffffffffffffffff0128043005380442109f2e6d33a3717ee826353a404ba4618d\
+    4a036170705201685a0a2f7661722f6c6f672f6160076802700878018001098a01102f7661722f6c6f672f612e6c6f672e31900101";

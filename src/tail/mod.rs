@@ -75,5 +75,5 @@ mod unpack;
 pub use file::{Life, TailFile};
 pub use inspect::{Inspected, Inspection};
 pub use reader::{Buffer, Burst, TURN};
-pub use registry::{Change, Clock, Registry, Remembered, Site, begins_like, identity_of};
+pub use registry::{Change, Clock, Describe, Figures, Registry, Remembered, Site, begins_like, identity_of};
 pub use spool::{Saved, Saving, Spool, Spooled};

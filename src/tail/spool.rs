@@ -82,10 +82,15 @@ impl Spool {
         (Spool { folder, max_bytes, files }, found)
     }
 
+    /// Bytes in it.
+    pub fn bytes(&self) -> u64 {
+        self.files.values().map(|entry| entry.len).sum()
+    }
+
     /// Copies as much as there is room for, and syncs it.
     pub fn save(&mut self, saving: &Saving) -> Saved {
         let Saving { name, from, to, .. } = *saving;
-        let used: u64 = self.files.values().map(|entry| entry.len).sum();
+        let used = self.bytes();
         let end = to.min(from.saturating_add(self.max_bytes.saturating_sub(used)));
         // A part of a compressed file is of no use.
         let end = if saving.packing != Packing::Plain && end < to { from } else { end };

@@ -1,9 +1,18 @@
 use super::*;
 use crate::{
     discover::{Pattern, Search, scan},
-    model::{Chain, Mark, Nanos, Point},
+    model::{Chain, Container, Mark, Nanos, Point},
 };
-use std::{fs, io::Write as _, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    fs,
+    io::Write as _,
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 /// A folder of `*.log` files, a registry on it, and a reader that has read up to `Point`s.
 struct Rig {
@@ -93,6 +102,54 @@ impl Rig {
 
 fn start(file: &TailFile) -> Point {
     Point { rewind: 0, at: 0, seq: 0, chain: Chain::start(file.name()), time: None, mark: Mark::default() }
+}
+
+#[test]
+fn a_look_says_again_and_again_that_it_gets_on() {
+    let mut rig = Rig::new();
+    let beats = Arc::new(AtomicUsize::new(0));
+    let beat = Arc::clone(&beats);
+    rig.registry.beat_with(Box::new(move || _ = beat.fetch_add(1, Ordering::Relaxed)));
+    (0..5).for_each(|n| rig.append(&format!("{n}.log"), "x"));
+    assert_eq!(rig.opened().len(), 5);
+    assert!(beats.load(Ordering::Relaxed) >= 5);
+}
+
+#[test]
+fn what_is_known_of_a_container_is_asked_for_at_first_sight_only() {
+    // As many times as it was asked, and for what.
+    let describe = |rig: &mut Rig| {
+        let asked = std::sync::atomic::AtomicUsize::new(0);
+        rig.registry.describe_with(Box::new(move |source, path| {
+            let nth = asked.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+            let name = format!("{nth} {source} {}", path.file_name()?.to_str()?);
+            Some(Container { name: Some(name.into()), ..Container::default() }.into())
+        }));
+    };
+    let name = |file: &TailFile| file.known_now().origin.container.clone().and_then(|c| c.name.clone()).unwrap();
+    let mut rig = Rig::new();
+    describe(&mut rig);
+    rig.append("a.log", "x\n");
+    let (a, _) = rig.open_one();
+    assert_eq!(&*name(&a), "0 0 a.log");
+    rig.append("a.log", "y\n");
+    fs::rename(rig.path("a.log"), rig.path("a.log.1")).unwrap();
+    assert_eq!(rig.opened().len(), 0);
+    rig.append("a.log", "z\n");
+    let (b, _) = rig.open_one();
+    assert_eq!((&*name(&a), &*name(&b)), ("0 0 a.log", "1 0 a.log"));
+    // Another life would say something else.
+    let mut rig = rig.restart(&[(&a, start(&a)), (&b, start(&b))]);
+    rig.registry.describe_with(Box::new(|_, _| None));
+    let mut names: Vec<_> = rig.opened().iter().map(|(file, _)| name(file)).collect();
+    names.sort();
+    assert_eq!(names, ["0 0 a.log".into(), "1 0 a.log".into()]);
+    // What comes after a truncation is another content, and as much is known of it as there is now.
+    describe(&mut rig);
+    fs::write(rig.path("a.log"), "").unwrap();
+    let (c, _) = rig.open_one();
+    assert_eq!(&*name(&c), "0 0 a.log");
+    assert_ne!(c.name(), b.name());
 }
 
 #[test]

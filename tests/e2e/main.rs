@@ -11,9 +11,11 @@
 #[path = "../rig/mod.rs"]
 mod rig;
 
+mod admin;
 mod configuration;
 mod kill;
 mod labels;
+mod metadata;
 mod once;
 mod outage;
 mod refused;

@@ -31,7 +31,7 @@ enum Rotation {
 }
 
 /// Rotated files that are kept: a killed agent finds again what it has not delivered.
-const KEPT: u32 = 12;
+const KEPT: u32 = 100;
 
 /// One container, as its runtime writes it.
 struct Container {

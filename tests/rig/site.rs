@@ -16,6 +16,8 @@ pub(crate) struct Site {
     /// The source's type.
     pub(crate) kind: &'static str,
     pub(crate) agent: String,
+    /// `agent.admin`; off, because many agents run at the same time.
+    pub(crate) admin: String,
     pub(crate) source: String,
     pub(crate) labels: String,
     pub(crate) guard: String,
@@ -33,6 +35,7 @@ impl Site {
             lives: AtomicU32::new(0),
             log_level: "info",
             kind: "file",
+            admin: "off".into(),
             agent: "scan_interval = \"100ms\"".into(),
             source: String::new(),
             labels:
@@ -58,12 +61,12 @@ impl Site {
 
     /// The configuration with this URL.
     pub(crate) fn config(&self, url: &str) -> String {
-        let Site { log_level, kind, agent, source, labels, guard, output, glob, .. } = self;
+        let Site { log_level, kind, agent, admin, source, labels, guard, output, glob, .. } = self;
         let (state, logs) = (self.path("state"), self.path("logs"));
         let include: Vec<PathBuf> = glob.split(' ').map(|glob| logs.join(glob)).collect();
         format!(
             "[agent]\nhost = \"test-host\"\nlog = {{ level = \"{log_level}\", format = \"json\" }}\nstate_dir = {state:?}\n\
-             {agent}\n[sources.app]\ntype = {kind:?}\ninclude = {include:?}\n{source}\n[labels]\n{labels}\n\
+             admin = {admin:?}\n{agent}\n[sources.app]\ntype = {kind:?}\ninclude = {include:?}\n{source}\n[labels]\n{labels}\n\
              [guard]\n{guard}\n[outputs.loki]\ntype = \"loki\"\nurl = {url:?}\n{output}\n"
         )
     }

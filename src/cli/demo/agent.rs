@@ -30,7 +30,7 @@ pub(super) fn config(folder: &str, port: u16) -> String {
     // The folder's name may contain what means something in a glob.
     let include = text(format!("{}/app-audit*.jsonl", globset::escape(folder).replace('\\', "\\\\")));
     format!(
-        "[agent]\nstate_dir = {state}\n\n[sources.app]\ntype = \"file\"\ninclude = [{include}]\n\n\
+        "[agent]\nstate_dir = {state}\nadmin = \"off\"\n\n[sources.app]\ntype = \"file\"\ninclude = [{include}]\n\n\
          [outputs.{OUTPUT}]\ntype = \"loki\"\nurl = \"http://127.0.0.1:{port}\"\n"
     )
 }

@@ -168,3 +168,70 @@ fn certificates_and_keys() {
         "warning: outputs.o.tls.key_file: {}/key can be used by others (mode 0604); chmod 0600",
     );
 }
+
+#[test]
+fn the_token_of_the_admin_server_never_stops_shipping() {
+    let machine = Machine::new();
+    let check = |address: &str, file: Option<&str>, expected: &str| {
+        let file = file.map(|file| ("AUDITSHIP__AGENT__ADMIN_TOKEN_FILE", file));
+        let env: Vec<_> = [("AUDITSHIP__AGENT__ADMIN", address)].into_iter().chain(file).collect();
+        machine.check(&env, expected);
+    };
+    let open = "warning: agent.admin_token_file: is not set, and agent.admin is not a loopback address: only /livez and \
+                /readyz are answered";
+    for (address, expected) in
+        [("127.0.0.2:1", ""), ("[::1]:1", ""), ("off", ""), ("10.0.0.1:1", open), ("[::]:1", open)]
+    {
+        check(address, None, expected);
+    }
+    machine.file("token", "hunter2", 0o600).file("open", "hunter2", 0o644);
+    check("0.0.0.0:1", Some("{}/token"), "");
+    let loose = "warning: agent.admin_token_file: {}/open can be used by others (mode 0644); chmod 0600";
+    check("0.0.0.0:1", Some("{}/open"), loose);
+    let missing = "warning: agent.admin_token_file: {}/no: cannot be read: No such file or directory (os error 2); nobody \
+                   is let in without it";
+    check("127.0.0.1:1", Some("{}/no"), missing);
+}
+
+#[test]
+fn where_pods_are_listed() {
+    let machine = Machine::new();
+    machine.file("token", "hunter2\n", 0o644).file("text", "hunter2", 0o600);
+    let pods = |url: &str, token: &str, ca: &str, label: &str, expected: &str| {
+        let ca = if ca.is_empty() { String::new() } else { format!(", ca_file = \"{{}}/{ca}\"") };
+        let value = format!("{{ url = \"{url}\", token_file = \"{{}}/{token}\"{ca} }}");
+        let env = [
+            ("AUDITSHIP__SOURCES__A__TYPE", "container"),
+            ("AUDITSHIP__SOURCES__A__POD_LABELS", &value),
+            ("AUDITSHIP__LABELS__APP", label),
+        ];
+        machine.check(&env, expected);
+    };
+    let wanted = "{ meta = \"label.app\" }";
+    // Kubernetes mounts it readable for all.
+    pods("https://node:10250/pods", "token", "", wanted, "");
+    pods("http://127.0.0.1:10255/pods", "token", "", wanted, "");
+    pods(
+        "http://node:10255/pods",
+        "token",
+        "",
+        wanted,
+        "warning: sources.a.pod_labels.url: the secret is sent unencrypted, because the URL begins with http://; use \
+         https://",
+    );
+    pods(
+        "https://node:10250/pods",
+        "token",
+        "",
+        "{ meta = \"pod\" }",
+        "warning: sources.a.pod_labels: no label is a { meta = \"label.KEY\" }, so pods are not asked for",
+    );
+    pods(
+        "https://node:10250/pods",
+        "no",
+        "text",
+        wanted,
+        "sources.a.pod_labels.token_file: {}/no: cannot be read: No such file or directory (os error 2)\n\
+         sources.a.pod_labels.ca_file: {}/text: holds no PEM certificate",
+    );
+}

@@ -3,7 +3,7 @@
 //! Every byte is what prost would write for the same message: fields in the order of their numbers, zero values
 //! left out. Lengths are computed first, so an entry is never moved or patched after it is written.
 
-use crate::model::{LabelSet, Marks, Nanos, Origin, Part, Record, Sink};
+use crate::model::{Container, LabelSet, Marks, Nanos, Origin, Part, Record, Sink};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use std::fmt::Write as _;
 
@@ -19,18 +19,40 @@ pub const MAX_PART: usize = MAX_LINE / 4 * 3;
 /// The longest value of structured metadata that is sent; the host and the path are cut to it.
 const MAX_VALUE: usize = 2048;
 
-/// What is the same in every entry of a file, encoded once: `auditship_file`, `auditship_host`, `auditship_path`.
+/// What is the same in every entry of a file, encoded once: `auditship_file`, `auditship_host`, `auditship_path`, and
+/// what is known of its container.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileMetadata(Vec<u8>);
 
 impl FileMetadata {
-    /// Host and path are cut to 2,048 bytes at a character's end: Loki bounds the metadata of an entry.
+    /// Texts are cut to 2,048 bytes at a character's end: Loki bounds the metadata of an entry.
     pub fn new(origin: &Origin) -> FileMetadata {
         let mut bytes = Vec::new();
         long_pair(&mut bytes, "auditship_file", &origin.name.hex());
         long_pair(&mut bytes, "auditship_host", shortened(&origin.host).as_bytes());
         long_pair(&mut bytes, "auditship_path", shortened(&origin.path).as_bytes());
+        if let Some(container) = &origin.container {
+            of_container(&mut bytes, container);
+        }
         FileMetadata(bytes)
+    }
+}
+
+/// Its labels are not among it: there can be many, and those that are wanted are labels of the stream.
+fn of_container(bytes: &mut Vec<u8>, container: &Container) {
+    let restarts = container.restart_count.map(|count| count.to_string());
+    let pairs = [
+        ("auditship_namespace", container.namespace.as_deref()),
+        ("auditship_pod", container.pod.as_deref()),
+        ("auditship_pod_uid", container.pod_uid.as_deref()),
+        ("auditship_container", container.name.as_deref()),
+        ("auditship_restart_count", restarts.as_deref()),
+        ("auditship_container_id", container.id.as_deref()),
+    ];
+    for (name, value) in pairs {
+        if let Some(value) = value {
+            long_pair(bytes, name, shortened(value).as_bytes());
+        }
     }
 }
 

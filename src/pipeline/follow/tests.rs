@@ -14,6 +14,7 @@ fn begin_points(folder: &Path) -> Vec<Point> {
         max_line: 1 << 20,
         kind: SourceKind::File,
         prefixes: vec![],
+        pod_labels: None,
     };
     let (lane, events) = mpsc::channel();
     let targets = vec![Target { name: "loki".into(), takes: vec![true], lane }];
@@ -26,6 +27,8 @@ fn begin_points(folder: &Path) -> Vec<Point> {
         interval: Duration::from_secs(1),
         notify: false,
         once: false,
+        gauges: Arc::default(),
+        containers: &Arc::new(Containers::start(&mut [], &[]).unwrap()),
     };
     let (events_to, _events) = mpsc::sync_channel(HINTS);
     let (machine, started) = (b"machine".to_vec(), Instant::now());

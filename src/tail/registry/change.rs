@@ -2,10 +2,15 @@
 
 use crate::{
     ack::FileKey,
-    model::{FileName, Known, Mark, Nanos, Point},
+    model::{Container, FileName, Known, Mark, Nanos, Point},
     tail::{file::TailFile, inspect::Inspection, spool::Saving},
 };
-use std::{io, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 /// Now, on both clocks.
 #[derive(Clone, Copy, Debug)]
@@ -93,6 +98,9 @@ pub enum Change {
         waiting: usize,
     },
 }
+
+/// What is known of the container that wrote a file of this source at this path.
+pub type Describe = Box<dyn Fn(usize, &Path) -> Option<Arc<Container>> + Send>;
 
 /// What a registry is told about the agent.
 #[derive(Debug)]

@@ -25,6 +25,7 @@ impl Registry {
         let mut changes = Vec::new();
         self.room = Room::default();
         for _ in 0..self.waiting.len() {
+            (self.beat)();
             let Some(sighting) = self.waiting.pop_front() else { break };
             if self.make_room(now, &mut changes) {
                 self.meet(sighting, now, &mut changes);
@@ -87,7 +88,7 @@ impl Registry {
         self.known_open() + self.closing.len()
     }
 
-    fn known_open(&self) -> usize {
+    pub(super) fn known_open(&self) -> usize {
         self.followed.len() + self.adrift.len() + self.heirs.len() + self.pending.len()
     }
 }

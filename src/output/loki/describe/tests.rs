@@ -14,6 +14,7 @@ fn encoded(body: &[u8], offset: u64, seq: u64, time: i64, marks: Marks) -> Vec<u
         path: "/p".into(),
         source: "s".into(),
         first_seen: Nanos::default(),
+        container: None,
     };
     let record = Record { body, offset, seq, leaf: leaf(body), time: Nanos(time), marks, part: None };
     let mut out = Vec::new();

@@ -16,6 +16,7 @@ fn origin(host: &str, path: &str) -> Origin {
         path: path.into(),
         source: "s".into(),
         first_seen: Nanos::default(),
+        container: None,
     }
 }
 
@@ -29,9 +30,20 @@ fn expected(record: &Record<'_>, origin: &Origin) -> EntryAdapter {
         ("auditship_file", origin.name.to_string()),
         ("auditship_host", origin.host.to_string()),
         ("auditship_path", origin.path.to_string()),
-        ("auditship_seq", record.seq.to_string()),
-        ("auditship_offset", record.offset.to_string()),
     ];
+    if let Some(container) = &origin.container {
+        let text = |text: &Option<Box<str>>| text.as_ref().map(ToString::to_string);
+        let known = [
+            ("auditship_namespace", text(&container.namespace)),
+            ("auditship_pod", text(&container.pod)),
+            ("auditship_pod_uid", text(&container.pod_uid)),
+            ("auditship_container", text(&container.name)),
+            ("auditship_restart_count", container.restart_count.map(|count| count.to_string())),
+            ("auditship_container_id", text(&container.id)),
+        ];
+        pairs.extend(known.into_iter().filter_map(|(name, value)| Some((name, value?))));
+    }
+    pairs.extend([("auditship_seq", record.seq.to_string()), ("auditship_offset", record.offset.to_string())]);
     if !record.marks.is_none() {
         pairs.push(("auditship_mark", record.marks.names().collect::<Vec<_>>().join(",")));
     }
@@ -70,6 +82,30 @@ fn check_push(labels: &str, records: &[Record<'_>], origin: &Origin) {
     let expect = PushRequest { streams: vec![stream] };
     assert_eq!(PushRequest::decode(body.as_slice()), Ok(expect.clone()));
     assert!(body == expect.encode_to_vec(), "prost writes the same message in other bytes");
+}
+
+#[test]
+fn what_is_known_of_a_container_comes_after_the_path_and_its_labels_do_not() {
+    fn check(container: Container) {
+        let origin = Origin { container: Some(container.into()), ..origin("h", "/p") };
+        check_push("{a=\"b\"}", &[record(b"hi"), record(b"\xff")], &origin);
+    }
+    let whole = Container {
+        namespace: Some("shop".into()),
+        pod: Some("p".repeat(253).into()),
+        pod_uid: Some("u-1".into()),
+        name: Some("app".into()),
+        restart_count: Some(u32::MAX),
+        id: Some("f".repeat(64).into()),
+        labels: [("app".into(), "api".into())].into(),
+    };
+    check(Container { pod: None, restart_count: None, ..whole.clone() });
+    check(whole);
+    check(Container { restart_count: Some(0), ..Container::default() });
+    check(Container::default());
+    let long = |name: String| Container { name: Some(name.into()), ..Container::default() };
+    let head = |name| FileMetadata::new(&Origin { container: Some(long(name).into()), ..origin("h", "/p") });
+    assert_eq!(head("é".repeat(MAX_VALUE)), head("é".repeat(MAX_VALUE / 2)));
 }
 
 #[test]
