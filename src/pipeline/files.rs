@@ -69,7 +69,6 @@ impl LaneFile {
     pub(super) fn new(file: Arc<TailFile>, frame: Settings, point: &Point, plan: &Plan) -> LaneFile {
         // What has got on has nothing of the file before any more.
         let turn = if frame.is_container() && point.rewind == 0 { Turn::Waiting } else { Turn::Begun };
-        let called = Called::of(&file);
         LaneFile {
             head: plan.output.file(&file.known.origin),
             labels: plan.labelling.of_file(&file.known.origin),
@@ -92,7 +91,7 @@ impl LaneFile {
             is_failing: false,
             tail: 0,
             turn,
-            called,
+            called: Called::Current,
             waits: None,
         }
     }

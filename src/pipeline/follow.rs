@@ -4,11 +4,12 @@ use super::{
     alarm,
     containers::Containers,
     gauges::FollowGauges,
-    helpers::Helpers,
+    helpers::{Helpers, watch},
     lane::Event,
     plan::wall_clock,
     settings::{Source, StartAt},
     showing::FilesShown,
+    succession::names,
 };
 use crate::{
     ack::FileKey,
@@ -360,6 +361,9 @@ impl Follow {
     fn apply(&mut self, changes: Vec<Change>) -> Vec<(PathBuf, io::Error)> {
         let mut has_grown = false;
         let mut problems = Vec::new();
+        if let Some(names) = names(&changes, self.registry.files()) {
+            self.tell_all(|| Event::Named(Arc::clone(&names)));
+        }
         for change in changes {
             self.shown.gauges.pulse.beat(self.started.elapsed());
             match change {
@@ -483,15 +487,6 @@ impl Follow {
     fn clock(&self) -> Clock {
         Clock { uptime: self.started.elapsed(), wall: wall_clock() }
     }
-}
-
-fn watch(sender: SyncSender<FollowEvent>, overflow: Arc<AtomicBool>) -> Option<Hints> {
-    let hints = Hints::new(move |hint| {
-        if sender.try_send(FollowEvent::Hint(hint)).is_err() {
-            overflow.store(true, Ordering::Release);
-        }
-    });
-    hints.map_err(|error| alarm::unwatchable(Path::new("/"), &error)).ok()
 }
 
 #[cfg(test)]

@@ -1,16 +1,18 @@
 //! Threads that do for the follow thread what takes long: unpacking, to know what a file is, and saving what was
 //! deleted. They end with their channels.
 
-use super::{follow::FollowEvent, gauges::FollowGauges};
+use super::{alarm, follow::FollowEvent, gauges::FollowGauges};
 use crate::{
+    discover::Hints,
     model::FileName,
     tail::{Inspection, Saving, Spool},
 };
 use std::{
     io,
+    path::Path,
     sync::{
         Arc,
-        atomic::Ordering,
+        atomic::{AtomicBool, Ordering},
         mpsc::{Receiver, Sender, SyncSender, channel},
     },
     thread,
@@ -93,4 +95,14 @@ fn run_spool(mut spool: Spool, jobs: &Receiver<SpoolJob>, answer: &SyncSender<Fo
             }
         }
     }
+}
+
+/// File system notifications, as far as they can be had; `overflow` is set when there are more than can wait.
+pub(super) fn watch(sender: SyncSender<FollowEvent>, overflow: Arc<AtomicBool>) -> Option<Hints> {
+    let hints = Hints::new(move |hint| {
+        if sender.try_send(FollowEvent::Hint(hint)).is_err() {
+            overflow.store(true, Ordering::Release);
+        }
+    });
+    hints.map_err(|error| alarm::unwatchable(Path::new("/"), &error)).ok()
 }

@@ -10,6 +10,7 @@ use super::{
     report::{Counts, Left, OutputReport},
     sending::{Answered, Batches},
     showing::Shown,
+    succession::Names,
 };
 use crate::{
     ack::{FileKey, Ledger},
@@ -52,6 +53,8 @@ pub(super) enum Mode {
 pub(super) enum Event {
     /// A content to read, from this point on.
     Opened(Arc<TailFile>, Box<Point>),
+    /// What files are called, before some of them are opened.
+    Named(Arc<Names>),
     /// Some file grew or changed.
     Grew,
     /// The follow thread has dropped a file that every lane had let go of.
@@ -93,6 +96,8 @@ pub(super) struct Lane {
     pub(super) files: HashMap<FileKey, Box<LaneFile>>,
     /// Of containers: by family.
     pub(super) families: HashMap<u64, Vec<FileKey>>,
+    /// As of the last moment at which files were opened.
+    pub(super) names: Arc<Names>,
     /// Files that may have something to read, in turn.
     pub(super) ready: Ready,
     /// `None` while there is nothing to read: an idle lane holds no buffer.
@@ -156,6 +161,7 @@ impl Lane {
             sender,
             files: HashMap::new(),
             families: HashMap::new(),
+            names: Arc::default(),
             ready: Ready::default(),
             buffer: None,
             streams: Streams::new(),
@@ -239,6 +245,7 @@ impl Lane {
     fn take_event(&mut self, event: Event) {
         match event {
             Event::Opened(file, point) => self.begin(file, &point),
+            Event::Named(names) => self.named(names),
             Event::Grew => {
                 for file in self.files.values_mut().filter(|file| !file.is_queued && file.is_ready()) {
                     file.is_queued = true;
@@ -281,7 +288,7 @@ impl Lane {
         let mut lane_file = LaneFile::new(file, frame.clone(), point, &self.plan);
         lane_file.is_queued = true;
         self.ready.push(&lane_file.file);
-        self.join_family(&lane_file);
+        self.join_family(&mut lane_file);
         self.files.insert(key, Box::new(lane_file));
         // Its name may not be on disk yet.
         self.needs_sync = true;

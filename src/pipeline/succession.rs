@@ -7,9 +7,15 @@ use crate::{
     ack::FileKey,
     frame::Framer,
     model::{Packing, packing_of},
-    tail::{Life, TailFile},
+    tail::{Change, Life, TailFile},
 };
-use std::{cmp::Reverse, os::unix::fs::MetadataExt as _, path::Path};
+use std::{
+    cmp::Reverse,
+    collections::{HashMap, HashSet},
+    os::unix::fs::MetadataExt as _,
+    path::Path,
+    sync::Arc,
+};
 
 /// How far a file of a container is with that. Of other files: always [`Turn::Begun`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,7 +45,7 @@ pub(super) enum Called {
 
 impl Called {
     /// By its last name.
-    pub(super) fn of(file: &TailFile) -> Called {
+    fn of(file: &TailFile) -> Called {
         let known = file.known_now();
         let name = Path::new(&*known.seen_at).file_name().unwrap_or_default().to_string_lossy();
         let plain = match packing_of(&name) {
@@ -56,23 +62,49 @@ impl Called {
     }
 }
 
+/// What the files of some families are called, all at one moment; and whether a path leads to them.
+pub(super) type Names = HashMap<FileKey, (Called, bool)>;
+
+/// The names in the families of files that were opened, before anybody renames them again. `None`: none was opened.
+pub(super) fn names<'f>(changes: &[Change], files: impl Iterator<Item = &'f Arc<TailFile>>) -> Option<Arc<Names>> {
+    let opened = changes.iter().filter_map(|change| match change {
+        Change::Opened { file, .. } => Some(file.family),
+        _ => None,
+    });
+    let families: HashSet<u64> = opened.collect();
+    if families.is_empty() {
+        return None;
+    }
+    let is_there = |file: &TailFile| file.metadata().is_ok_and(|metadata| metadata.nlink() > 0);
+    let named = files.filter(|file| families.contains(&file.family));
+    Some(Arc::new(named.map(|file| (file.key, (Called::of(file), is_there(file)))).collect()))
+}
+
 impl Lane {
+    /// Takes in what files are called now.
+    pub(super) fn named(&mut self, names: Arc<Names>) {
+        for (key, (called, is_there)) in names.iter() {
+            let Some(file) = self.files.get_mut(key).filter(|file| file.frame.is_container()) else { continue };
+            // The last name of one that is gone says where it was among the others then.
+            if *is_there {
+                file.called = called.clone();
+            } else if file.called == Called::Current {
+                file.called = Called::Unlinked;
+            }
+        }
+        self.names = names;
+    }
+
     /// Puts a file among those of its container, which are kept in the order in which they were written. That order
     /// never changes, whatever they are called later.
-    pub(super) fn join_family(&mut self, file: &LaneFile) {
+    pub(super) fn join_family(&mut self, file: &mut LaneFile) {
         if !file.frame.is_container() {
             return;
         }
-        let others = self.families.entry(file.file.family).or_default();
-        for key in others.iter() {
-            let Some(other) = self.files.get_mut(key) else { continue };
-            // The last name of a deleted one says where it was among the others then.
-            if other.file.metadata().is_ok_and(|metadata| metadata.nlink() > 0) {
-                other.called = Called::of(&other.file);
-            } else if other.called == Called::Current {
-                other.called = Called::Unlinked;
-            }
+        if let Some((called, _)) = self.names.get(&file.file.key) {
+            file.called = called.clone();
         }
+        let others = self.families.entry(file.file.family).or_default();
         let own = (&file.called, file.file.known.origin.first_seen);
         let is_newer = |other: &FileKey| {
             self.files.get(other).is_some_and(|other| (&other.called, other.file.known.origin.first_seen) > own)
