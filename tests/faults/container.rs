@@ -57,10 +57,10 @@ impl Container {
         !matches!(self.rotation, Rotation::Stamped | Rotation::Over)
     }
 
-    /// How many of our lines are written to their ends.
+    /// At least so many of our lines are written to their ends.
     fn complete(&self) -> usize {
-        let is_ours = |line: &Vec<u8>| self.truth.last().is_some() && !line.is_empty();
-        self.truth.len() - self.open.iter().filter(|line| is_ours(line)).count().min(self.truth.len())
+        let open = self.open.iter().filter(|line| !line.is_empty()).count();
+        self.truth.len().saturating_sub(open)
     }
 
     /// Writes the next piece of one of the streams.
@@ -79,17 +79,13 @@ impl Container {
 
     /// Ends the lines that are open.
     fn end(&mut self) {
-        while self.open.iter().any(|line| !line.is_empty()) {
-            self.step_open();
+        for (stream, name) in ["stdout", "stderr"].into_iter().enumerate() {
+            while !self.open[stream].is_empty() {
+                let rest = self.open[stream].split_off(16384.min(self.open[stream].len()));
+                let piece = std::mem::replace(&mut self.open[stream], rest);
+                self.write(name, &piece);
+            }
         }
-    }
-
-    fn step_open(&mut self) {
-        let stream = usize::from(self.open[0].is_empty());
-        let line = &mut self.open[stream];
-        let rest = line.split_off(16384.min(line.len()));
-        let piece = std::mem::replace(line, rest);
-        self.write(["stdout", "stderr"][stream], &piece);
     }
 
     /// A line, mostly one that is not ours.
@@ -230,25 +226,12 @@ fn joins(rotation: Rotation) {
             _ if step % 50 == 0 => thread::sleep(millis(20)),
             _ => {}
         }
-        if matches!(rotation, Rotation::Unlinked | Rotation::Over) && step % 100 == 0 {
-            // Bytes that only a killed agent had open could not be read by its successor.
-            thread::sleep(millis(50));
-        }
     }
     container.end();
     let truth = std::mem::take(&mut container.truth);
-    let started = std::time::Instant::now();
-    while destination.stored() < truth.len() && started.elapsed() < seconds(20) {
-        thread::sleep(millis(20));
-    }
-    if destination.stored() < truth.len() {
-        println!("{name}: {} of {}", destination.stored(), truth.len());
-        println!("{:#}", site.status());
-        for line in agent.lines() {
-            println!("{}", &line[..line.len().min(400)]);
-        }
-        std::process::Command::new("ls").arg("-liR").arg(site.path("")).status().unwrap();
-    }
+    eventually(seconds(60), &format!("{name}: all of {} arrive", truth.len()), || {
+        destination.stored() >= truth.len()
+    });
     agent.end();
     let tally = check(&destination, &truth);
     println!(
