@@ -160,11 +160,12 @@ impl Lane {
         let is_there =
             |key: &&FileKey| self.files.get(*key).is_some_and(|before| before.file.life() != Life::Replaced);
         let before = self.relatives(file).0.iter().rev().find(is_there).copied();
+        let is_unused = file.file.size() == 0 && !self.newer(file).1;
         let Some(before) = before.and_then(|key| self.files.get_mut(&key)) else {
             file.turn = Turn::Begun;
             return true;
         };
-        if file.file.size() == 0 && before.turn != Turn::Complete {
+        if is_unused && before.turn != Turn::Complete {
             // What writes to the one before may not be done with it.
             return false;
         }
