@@ -112,7 +112,7 @@ fn a_file_is_what_it_was_whatever_is_known_of_its_container() {
 fn a_file_of_a_state_of_before_has_no_container() {
     // As version 0.1 wrote it before there were containers.
     let bytes = hex(OLD_FILE);
-    assert_eq!(Entry::decode(&bytes), Some(Entry::File(known(1))));
+    assert_eq!(Entry::decode(&bytes), Some(Entry::File(Known { packed_size: 0, ..known(1) })));
 }
 
 #[test]
