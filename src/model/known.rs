@@ -38,6 +38,8 @@ pub struct Known {
     pub packing: Packing,
     /// Its length when that was last worth keeping: when it was rotated, deleted, or the agent stopped.
     pub size: u64,
+    /// Of a compressed file: its own length when it was found out how much comes out of it.
+    pub packed_size: u64,
     /// Whether no path led to it any more: its inode may be another file's by now.
     pub is_deleted: bool,
     /// Whether it was said that what some output has not got of it is lost.

@@ -91,6 +91,9 @@ pub struct File {
     /// It was said that the rest of it is lost.
     #[prost(bool, tag = "18")]
     pub lost: bool,
+    /// Of a compressed file: its own length when `size` was found out; 0 in states of version 0.1.
+    #[prost(uint64, tag = "19")]
+    pub packed_size: u64,
 }
 /// The content is gone: truncated away, or its file deleted and delivered.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]

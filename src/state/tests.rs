@@ -21,6 +21,7 @@ fn known(name: u64) -> Known {
         head: Mark::of(b"head"),
         packing: Packing::Zstd,
         size: 8,
+        packed_size: 6,
         is_deleted: true,
         is_lost: true,
         last_seen: Nanos(9),

@@ -50,7 +50,7 @@ pub struct Spooled {
     pub(super) base: u64,
     pub(super) packing: Packing,
     pub(super) path: PathBuf,
-    len: u64,
+    pub(super) len: u64,
 }
 
 /// The folder. Owned by one thread.

@@ -1,3 +1,5 @@
+mod packed;
+
 use super::*;
 use crate::{
     discover::{Pattern, Search, scan},
@@ -19,16 +21,7 @@ impl Rig {
     }
 
     fn with(folder: tempfile::TempDir, remembered: Vec<Remembered>) -> Rig {
-        let site = Site {
-            machine: b"machine".to_vec(),
-            host: "h".into(),
-            sources: vec!["app".into()],
-            rotates_elsewhere: vec![false],
-            outputs: 1,
-            takers: vec![1],
-            capacity: 1000,
-        };
-        let registry = Registry::new(site, remembered, Vec::new(), Box::new(|| 7));
+        let registry = Registry::new(site(&[("app", 1)]), remembered, Vec::new(), Box::new(|| 7));
         Rig { folder, registry, uptime: 0, buffer: Buffer::default() }
     }
 
@@ -89,6 +82,27 @@ impl Rig {
             .collect();
         Rig::with(self.folder, heads)
     }
+}
+
+/// One output, and sources by name with how many outputs take them.
+fn site(sources: &[(&str, usize)]) -> Site {
+    Site {
+        machine: b"machine".to_vec(),
+        host: "h".into(),
+        sources: sources.iter().map(|(name, _)| (*name).into()).collect(),
+        rotates_elsewhere: vec![false; sources.len()],
+        outputs: 1,
+        takers: sources.iter().map(|(_, takers)| *takers).collect(),
+        capacity: 1000,
+    }
+}
+
+fn opened_in(changes: &[Change]) -> Vec<Arc<TailFile>> {
+    let opened = |change: &Change| match change {
+        Change::Opened { file, .. } => Some(Arc::clone(file)),
+        _ => None,
+    };
+    changes.iter().filter_map(opened).collect()
 }
 
 fn start(file: &TailFile) -> Point {

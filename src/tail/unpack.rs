@@ -48,16 +48,45 @@ impl Read for InOrder {
     }
 }
 
-/// The bytes that come out of a compressed file.
+/// How many bytes a decoder is asked for at once. One that finds damage drops what it had for the question: asked for as
+/// much each time, as much comes out each time, and little is dropped.
+const STEP: usize = 4 << 10;
+
+/// What a decoder gives, in questions of one size.
+struct Steps<R> {
+    decoder: R,
+    step: Box<[u8]>,
+    given: usize,
+    filled: usize,
+}
+
+impl<R: Read> Read for Steps<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.given == self.filled {
+            (self.given, self.filled) = (0, 0);
+            self.filled = self.decoder.read(&mut self.step)?;
+        }
+        let n = buffer.len().min(self.filled - self.given);
+        buffer[..n].copy_from_slice(&self.step[self.given..self.given + n]);
+        self.given += n;
+        Ok(n)
+    }
+}
+
+fn in_steps(decoder: impl Read + Send + 'static) -> Box<dyn Read + Send> {
+    Box::new(Steps { decoder, step: vec![0; STEP].into_boxed_slice(), given: 0, filled: 0 })
+}
+
+/// The bytes that come out of a compressed file: whoever reads them in order, in whatever pieces, gets the same.
 pub(super) fn decoder(file: &Arc<File>, packing: Packing) -> io::Result<Box<dyn Read + Send>> {
     let source = BufReader::with_capacity(32 << 10, InOrder { file: Arc::clone(file), at: 0 });
     Ok(match packing {
         Packing::Plain => Box::new(source),
-        Packing::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(source)),
+        Packing::Gzip => in_steps(flate2::bufread::MultiGzDecoder::new(source)),
         Packing::Zstd => {
             let mut decoder = zstd::stream::read::Decoder::with_buffer(source)?;
             decoder.window_log_max(ZSTD_WINDOW_LOG)?;
-            Box::new(decoder)
+            in_steps(decoder)
         }
     })
 }

@@ -5,6 +5,7 @@ use super::{
     Remembered, STILL, Spool, Whence, displaced::sighting_of, relatives::may_be_at,
 };
 use crate::{
+    ack::FileKey,
     model::{Family, FileName, Known, Mark, Packing},
     tail::{
         backing::{self, Backing},
@@ -184,8 +185,10 @@ impl Registry {
     fn doubt_heirs(&mut self) {
         let (followed, quiet) = (&self.followed, &self.quiet);
         let names = followed.values().map(|followed| followed.file.name());
-        let held: HashSet<FileName> =
-            names.chain(quiet.values().map(|quiet| quiet.remembered.known.origin.name)).collect();
+        // What the spool holds is followed in a moment.
+        let spooled = self.spooled.iter().map(|spooled| spooled.name);
+        let quiet = quiet.values().map(|quiet| quiet.remembered.known.origin.name);
+        let held: HashSet<FileName> = names.chain(quiet).chain(spooled).collect();
         self.heirs.retain(|_, heir| {
             if !held.contains(&heir.of) {
                 // What it is a copy of is in no other file any more: it is looked at anew.
@@ -224,6 +227,7 @@ impl Registry {
                 }
                 known.packing = heir.backing.packing;
                 known.size = heir.backing.end().unwrap_or(known.size);
+                known.packed_size = if known.packing == Packing::Plain { 0 } else { heir.size };
                 known.is_deleted = false;
                 known.seen_at = super::seen_at(&heir.path, &known.origin.path);
                 changes.push(Change::Updated(known.clone()));
@@ -311,7 +315,12 @@ impl Registry {
     }
 
     fn age_absent(&mut self, now: Clock, changes: &mut Vec<Change>) {
-        for absent in self.absent.iter_mut().filter(|absent| !absent.is_said && self.looks >= SURE) {
+        // Its file is there, and cut off or damaged so far.
+        let is_pending = |absent: &Absent| {
+            !absent.is_displaced && self.pending.contains_key(&absent.remembered.known.identity.place())
+        };
+        let unsaid = self.absent.iter_mut().filter(|absent| !absent.is_said && !is_pending(absent));
+        for absent in unsaid.filter(|_| self.looks >= SURE) {
             absent.is_said = true;
             let Remembered { known, points, .. } = &absent.remembered;
             let is_there = || may_be_at(Path::new(&*known.seen_at), known.identity.place());
@@ -340,6 +349,29 @@ impl Registry {
 }
 
 impl Followed {
+    pub(super) fn note(&mut self, size: u64, changed: i64, now: Clock, changes: &mut Vec<Change>) {
+        if (size, changed) == (self.size, self.changed) {
+            return;
+        }
+        let is_packed = self.file.is_packed();
+        self.is_spoiled |= if is_packed { size != self.size } else { size < self.size };
+        (self.size, self.changed) = (size, changed);
+        self.still_since = now.uptime;
+        if self.file.life() == Life::Final && !is_packed {
+            self.file.set_life(Life::Live);
+        }
+        self.file.note_change(self.file.end().unwrap_or(size));
+        changes.push(Change::Grew);
+    }
+
+    /// The number of a content that is not what it was in its file any more; once.
+    pub(super) fn take_spoiled(&mut self) -> Option<FileKey> {
+        // What no path leads to can only be read as far as it goes.
+        let is_spoiled =
+            std::mem::take(&mut self.is_spoiled) && !(self.file.is_packed() && self.deleted_at.is_some());
+        is_spoiled.then_some(self.file.key)
+    }
+
     fn note_deleted(&mut self, has_grown: bool, now: Clock, changes: &mut Vec<Change>) {
         match self.deleted_at {
             // Truncated before it was deleted: its reader says so first.

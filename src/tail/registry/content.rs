@@ -49,6 +49,11 @@ impl Content {
         self.identity.place()
     }
 
+    /// The length of a compressed file.
+    pub(super) fn packed_size(&self) -> u64 {
+        if self.backing.packing == Packing::Plain { 0 } else { self.size }
+    }
+
     /// Whether the file has changed; then it is looked at anew.
     pub(super) fn look_again(&mut self) -> io::Result<bool> {
         let metadata = self.backing.file.metadata()?;

@@ -4,7 +4,7 @@ use super::{Adrift, Change, Clock, Content, Registry, Whence};
 use crate::{
     ack::FileKey,
     model::{Family, Packing, Sighting},
-    tail::file::Life,
+    tail::{TailFile, file::Life},
 };
 use std::{path::PathBuf, sync::Arc};
 
@@ -64,7 +64,7 @@ impl Registry {
     }
 
     /// Moves a content to a copy of it, or waits for one.
-    fn cast_adrift(&mut self, file: Arc<crate::tail::TailFile>, now: Clock, changes: &mut Vec<Change>) {
+    fn cast_adrift(&mut self, file: Arc<TailFile>, now: Clock, changes: &mut Vec<Change>) {
         file.set_life(Life::Adrift);
         let name = file.name();
         let ends = self.heirs.iter().filter(|(_, heir)| heir.of == name);
@@ -79,6 +79,10 @@ impl Registry {
             let mut content = Content { backing: heir.backing, identity, size, changed, head: Vec::new() };
             // It was a copy when it was met; it is read as the content only if it still is.
             if content.look_anew().is_ok() && self.is_like(&file, &content) {
+                if content.backing.packing != Packing::Plain {
+                    // How much comes out of it is known as of then; should it have grown, the next look finds that.
+                    (content.size, content.changed) = (size, changed);
+                }
                 let sighting = sighting_of(file.source, heir.path, &content, heir.family);
                 return self.move_to(file, content, &sighting, now, changes);
             }
@@ -91,7 +95,10 @@ impl Registry {
     /// After a complete scan: whose copy was not found is lost, as far as anyone can see.
     pub(super) fn age_adrift(&mut self, now: Clock, changes: &mut Vec<Change>) {
         if !self.is_inspecting() {
-            self.adrift.iter_mut().for_each(|adrift| adrift.looks_left = adrift.looks_left.saturating_sub(1));
+            // Its own file may turn out to hold it still: a compressed one that is written on.
+            let is_pending = |file: &TailFile| self.pending.contains_key(&file.known_now().identity.place());
+            let gone = self.adrift.iter_mut().filter(|adrift| !is_pending(&adrift.file));
+            gone.for_each(|adrift| adrift.looks_left = adrift.looks_left.saturating_sub(1));
         }
         self.call_lost(changes);
         for adrift in std::mem::take(&mut self.adrift) {

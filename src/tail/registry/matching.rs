@@ -56,13 +56,17 @@ impl Registry {
         let mut asks_again = false;
         // As far as it goes it is like a file that is at hand: a copy of that, which is being made.
         let mut is_growing = false;
+        let mut spooled = None;
         let len = inspected.map_or(content.size, |inspected| inspected.backing.unpacked);
         // Of some the spool has more than a compressed form that was made too early.
-        let is_saved = |known: &Known| self.spooled.iter().any(|spooled| spooled.name == known.origin.name);
+        let is_saved = |known: &Known| {
+            self.spooled.iter().filter(|spooled| spooled.name == known.origin.name).any(|spooled| {
+                let end =
+                    if spooled.packing == Packing::Plain { spooled.base.saturating_add(spooled.len) } else { 0 };
+                len < known.size.max(end)
+            })
+        };
         for relative in self.relatives(content, sighting, now) {
-            if relative.at == Whereabouts::Missing && len < relative.of.known.size && is_saved(&relative.of.known) {
-                continue;
-            }
             // A plain file beside a rotated one is not made of it: that one was renamed. Beside a compressed one it may be
             // what that was made of.
             let is_plain = relative.of.known.packing == Packing::Plain;
@@ -77,7 +81,10 @@ impl Registry {
                 },
                 None => likeness(&relative.of, content, inspected),
             };
+            let is_saved = relative.at == Whereabouts::Missing && is_saved(&relative.of.known);
             match likeness {
+                Likeness::Same if is_saved => spooled = Some(relative.of.known.origin.name),
+                _ if is_saved => {}
                 Likeness::Other => {}
                 Likeness::Unasked => asks_again = true,
                 Likeness::TooShort => {
@@ -108,6 +115,7 @@ impl Registry {
                 Whereabouts::Missing => Decision::Holds(relative.of.known.origin.name),
                 Whereabouts::Open | Whereabouts::Rotated => Decision::Copies(relative.of.known.origin.name),
             },
+            None if let Some(name) = spooled => Decision::Copies(name),
             None if asks_again => Decision::AskAgain,
             None if is_undecided => Decision::Undecided,
             None => Decision::New,
@@ -126,11 +134,20 @@ impl Registry {
     pub(super) fn wanted_marks(&self, content: &Content, sighting: &Sighting, now: Clock) -> Vec<(u64, u32)> {
         let relatives = self.relatives(content, sighting, now).into_iter();
         let with_head = relatives.filter(|relative| has_head(&content.head, &relative.of.known.head));
+        let own = self.candidate(content).and_then(|name| self.absent.get(name));
         let ends = |of: Remembered| {
             let points = of.points.into_iter().map(|point| (point.rewind, point.mark.len));
             points.chain(of.trail.into_iter().map(|(end, mark)| (end, mark.len))).collect::<Vec<_>>()
         };
-        with_head.flat_map(|relative| ends(relative.of)).collect()
+        let all = with_head.map(|relative| relative.of).chain(own.map(|own| own.remembered.clone()));
+        all.flat_map(ends).collect()
+    }
+
+    /// The content that a compressed file held, when it still does: another member was appended to it, or it was cut off.
+    pub(super) fn goes_on(&self, content: &Content, inspected: Option<&Inspected>) -> Option<FileName> {
+        let own = self.absent.get(self.candidate(content)?)?;
+        let is_same = likeness(&own.remembered, content, Some(inspected?)) == Likeness::Same;
+        is_same.then(|| own.name())
     }
 
     /// The remembered content that lives in the file with this identity, if any.

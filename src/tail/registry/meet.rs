@@ -59,10 +59,10 @@ impl Registry {
         let candidate = self.candidate(&content);
         if let Some((name, absent)) = candidate.and_then(|name| Some((name, self.absent.get(name)?))) {
             let Remembered { known, points, .. } = &absent.remembered;
-            let unpacked = known.size;
+            let (unpacked, packed_size) = (known.size, known.packed_size);
             match content.holds_all(known, points) {
-                // How much comes out of it was never found out.
-                Ok(true) if is_packed && unpacked == 0 => {}
+                // How much comes out of it now was not found out yet.
+                Ok(true) if is_packed && (unpacked == 0 || packed_size != content.size) => {}
                 Ok(true) => {
                     content.backing.unpacked = unpacked;
                     if let Some(absent) = self.absent.take(name) {
@@ -134,7 +134,11 @@ impl Registry {
             self.replace_spoiled(&pending.sighting, now, changes);
         }
         let Pending { content, sighting, .. } = &pending;
-        let decision = if is_made { self.decide(content, sighting, inspected, now) } else { Decision::New };
+        let decision = match self.goes_on(content, inspected) {
+            Some(name) => Decision::Holds(name),
+            None if is_made => self.decide(content, sighting, inspected, now),
+            None => Decision::New,
+        };
         let is_over = pending.is_over(now);
         let Pending { content, sighting, still_since, .. } = pending;
         match decision {
@@ -232,6 +236,7 @@ impl Registry {
         changes: &mut Vec<Change>,
     ) {
         let (place, packing, shape) = (content.place(), content.backing.packing, (content.size, content.changed));
+        let packed_size = content.packed_size();
         let (identity, at) = (content.identity, seen_at(&sighting.path, &file.known.origin.path));
         let len = content.backing.end().unwrap_or(content.size);
         let expected = file.known_len();
@@ -240,7 +245,7 @@ impl Registry {
         file.set_life(if packing == Packing::Plain { Life::Live } else { Life::Final });
         let updated = file.update(|known| {
             known.identity = identity;
-            known.packing = packing;
+            (known.packing, known.packed_size) = (packing, packed_size);
             (known.is_deleted, known.is_lost) = (false, false);
             known.seen_at = at;
             known.size = len;
@@ -264,7 +269,7 @@ impl Registry {
         let before = known.clone();
         // The device number can have changed, or the content is in another file; the name stays.
         known.identity = content.identity;
-        known.packing = content.backing.packing;
+        (known.packing, known.packed_size) = (content.backing.packing, content.packed_size());
         (known.is_deleted, known.is_lost) = (false, false);
         known.seen_at = seen_at(&sighting.path, &known.origin.path);
         known.last_seen = now.day();
@@ -275,12 +280,13 @@ impl Registry {
         if content.head.len() > known.head.len as usize {
             known.head = Mark::of(&content.head);
         }
+        let takers = self.site.takers_of(self.site.source_of(&known).unwrap_or(sighting.source));
+        let is_delivered = points.len() >= takers;
+        let is_quiet = is_delivered && points.iter().all(|point| point.at >= len) && sighting.family.is_rotated;
         if known != before {
             changes.push(Change::Updated(known.clone()));
         }
-        let takers = self.site.takers_of(self.site.source_of(&known).unwrap_or(sighting.source));
-        let is_done = points.len() >= takers && points.iter().all(|point| point.at >= len);
-        if is_done && sighting.family.is_rotated {
+        if is_quiet {
             self.be_quiet(
                 content.place(),
                 Quiet {

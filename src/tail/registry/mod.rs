@@ -116,8 +116,8 @@ struct Followed {
     size: u64,
     changed: i64,
     still_since: Duration,
-    /// It was truncated since the last look.
-    has_shrunk: bool,
+    /// Since the last look it was truncated, or, being compressed, is not what was inspected any more.
+    is_spoiled: bool,
     /// When no path was found to lead to it any more.
     deleted_at: Option<Duration>,
     /// So much of its head is persisted.
@@ -335,12 +335,9 @@ impl Registry {
             }
         }
         // Readers find out too, but one that waits for its destination does not read.
-        let shrunk = self
-            .followed
-            .values_mut()
-            .filter_map(|followed| std::mem::take(&mut followed.has_shrunk).then_some(followed.file.key));
-        let shrunk: Vec<FileKey> = shrunk.collect();
-        shrunk.into_iter().for_each(|key| self.replace(key, now, &mut changes));
+        let spoiled = self.followed.values_mut().filter_map(|followed| followed.take_spoiled());
+        let spoiled: Vec<FileKey> = spoiled.collect();
+        spoiled.into_iter().for_each(|key| self.replace(key, now, &mut changes));
         // What can be a copy comes after all that it can be a copy of.
         let is_known = |sighting: &Sighting| self.absent.in_inode(sighting.inode).next().is_some();
         met.sort_by_cached_key(|sighting| sighting.family.is_rotated && !is_known(sighting));
@@ -423,7 +420,7 @@ impl Registry {
             size,
             changed,
             still_since: now.uptime,
-            has_shrunk: false,
+            is_spoiled: false,
             deleted_at: None,
             head_said: file.head().len,
             is_said: false,
@@ -462,25 +459,10 @@ impl Registry {
             head: Mark::of(&content.head),
             packing: content.backing.packing,
             size: 0,
+            packed_size: content.packed_size(),
             is_deleted: false,
             is_lost: false,
             last_seen: now.day(),
         }
-    }
-}
-
-impl Followed {
-    fn note(&mut self, size: u64, changed: i64, now: Clock, changes: &mut Vec<Change>) {
-        if (size, changed) == (self.size, self.changed) {
-            return;
-        }
-        self.has_shrunk |= size < self.size && !self.file.is_packed();
-        (self.size, self.changed) = (size, changed);
-        self.still_since = now.uptime;
-        if self.file.life() == file::Life::Final && !self.file.is_packed() {
-            self.file.set_life(file::Life::Live);
-        }
-        self.file.note_change(self.file.end().unwrap_or(size));
-        changes.push(Change::Grew);
     }
 }

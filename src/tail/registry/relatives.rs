@@ -3,10 +3,7 @@
 use super::{Clock, Content, Pending, Place, Registry, Remembered};
 use crate::{
     model::{FileName, Known, Mark, Packing, Sighting, bases},
-    tail::{
-        backing::{self, Backing},
-        reader::has_head,
-    },
+    tail::backing::{self, Backing},
 };
 use std::{
     collections::HashMap,
@@ -200,10 +197,14 @@ impl Registry {
     /// Whether the file that a broken compressed one seems to be made of is at hand.
     pub(super) fn has_source(&self, pending: &Pending, now: Clock) -> bool {
         let head = &pending.content.head;
-        self.relatives(&pending.content, &pending.sighting, now).iter().any(|relative| {
-            let known = &relative.of.known.head;
-            relative.source.is_some() && (head.len() < known.len as usize || has_head(head, known))
-        })
+        let begins_so = |source: &Backing| {
+            let mut bytes = vec![0; head.len()];
+            source.read_at(&mut bytes, 0).is_ok_and(|n| bytes[..n] == **head)
+        };
+        // An empty file is the source of nothing.
+        self.relatives(&pending.content, &pending.sighting, now)
+            .iter()
+            .any(|relative| relative.of.known.head.len > 0 && relative.source.as_ref().is_some_and(begins_so))
     }
 
     /// Whether a file of this name can have been made of the content. `path`: where that was last seen.
