@@ -46,6 +46,8 @@ impl Buffer {
     pub fn read(&mut self, file: &TailFile, position: u64, mark: &Mark) -> io::Result<Burst<'_>> {
         let backing = file.backing();
         let end = backing.end()?;
+        // Before the bytes are read: it grows while the file does.
+        let head = file.head();
         if end < position {
             let nothing = Burst::Data { bytes: &[], before: 0 };
             return Ok(if backing.is_copy { nothing } else { Burst::Replaced });
@@ -71,7 +73,7 @@ impl Buffer {
             &bytes[..bytes.len().min(n)]
         };
         let is_same = match () {
-            () if position == 0 => has_head(bytes, &file.head()),
+            () if position == 0 => has_head(bytes, &head),
             () if before < mark.len as usize => true,
             () => bytes.len() >= before && mark.agrees(&bytes[..before]),
         };

@@ -395,3 +395,31 @@ fn a_file_is_found_where_it_was_last_seen_unless_the_configuration_does_not_name
     let alone = where_last_seen(true);
     assert!(alone.is_empty(), "{alone:?}");
 }
+
+#[test]
+fn a_file_that_grows_while_a_reader_begins_is_not_taken_for_another() {
+    let rounds = 100;
+    let is_mistaken = |_: &u32| {
+        let mut rig = Rig::new();
+        rig.append("a.log", "x\n");
+        let (a, _) = rig.open_one();
+        let path = rig.path("a.log");
+        let is_over = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            let reader = scope.spawn(|| {
+                let (mut buffer, mut mistakes) = (Buffer::default(), 0);
+                while !is_over.load(std::sync::atomic::Ordering::Relaxed) {
+                    mistakes += usize::from(buffer.read(&a, 0, &Mark::default()).unwrap() == Burst::Replaced);
+                }
+                mistakes > 0
+            });
+            for n in 0..60 {
+                rig.append("a.log", &format!("line {n} {}\n", "y".repeat(40)));
+                rig.registry.look_at(&path, rig.clock(), &mut Vec::new());
+            }
+            is_over.store(true, std::sync::atomic::Ordering::Relaxed);
+            reader.join().unwrap()
+        })
+    };
+    assert_eq!((0..rounds).filter(is_mistaken).count(), 0, "of {rounds}");
+}
