@@ -30,10 +30,14 @@ impl Lane {
     /// One turn at the file: at most one buffer full.
     pub(super) fn turn(&mut self, key: FileKey, now: Duration) {
         let Some(mut file) = self.files.remove(&key) else { return };
-        if self.waits_for_unpacking(&file) {
+        if let Some(other) = self.unpacked_first(&file) {
+            // It takes this turn: in the queue of their family it may be behind this one, and would never have one.
             self.ready.push(&file.file);
             self.files.insert(key, file);
-            return;
+            if let Some(other) = self.files.get(&other) {
+                self.ready.remove(&other.file);
+            }
+            return self.turn(other, now);
         }
         file.is_queued = false;
         // Let go or not: there may be something to hold it for again.
@@ -61,11 +65,11 @@ impl Lane {
         self.let_go_when_done(key);
     }
 
-    /// Whether another compressed file is being read, which would have to begin anew.
-    fn waits_for_unpacking(&self, file: &LaneFile) -> bool {
-        let unpacks = self.buffer.as_ref().and_then(Buffer::unpacks).filter(|key| *key != file.file.key);
-        let is_unfinished = unpacks.and_then(|key| self.files.get(&key)).is_some_and(|other| other.is_queued);
-        is_unfinished && file.file.is_packed()
+    /// The compressed file that is being read, where this one is another: it would have to begin anew.
+    fn unpacked_first(&self, file: &LaneFile) -> Option<FileKey> {
+        let unpacks = self.buffer.as_ref().and_then(Buffer::unpacks).filter(|key| *key != file.file.key)?;
+        let is_unfinished = self.files.get(&unpacks).is_some_and(|other| other.is_queued);
+        (is_unfinished && file.file.is_packed()).then_some(unpacks)
     }
 
     fn burst(&mut self, file: &mut LaneFile, buffer: &mut Option<Buffer>, now: Duration) -> End {

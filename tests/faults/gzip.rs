@@ -232,3 +232,33 @@ fn cut_off_for_ever() {
         assert!(seen.meta("auditship_mark").is_some_and(|mark| mark.contains("unterminated")), "{seen:?}");
     }
 }
+
+/// They are read in the order in which they were written, one at a time; the one that is open comes first.
+#[test]
+fn an_older_one_turns_up_while_a_newer_one_is_read() {
+    let mut world = World::new("gzip older one");
+    world.site.glob = "a.log signpost-*".into();
+    world.signpost = "signpost-{}";
+    world.site.output = "batch = { max_wait = \"50ms\" }\nwindow = \"2MiB\"".into();
+    let live = world.site.log("a.log");
+    world.down();
+    world.write(&with_suffix(&live, ".1"), 20_000);
+    let newer = Kind::Gzip.replace(&with_suffix(&live, ".1"));
+    world.start();
+    world.seen(&newer);
+    // The reader is inside it, because the window is full.
+    eventually(seconds(20), "an attempt", || !world.destination.attempts().is_empty());
+    world.write(&live, 5);
+    let copy = world.site.log("copied");
+    world.write(&copy, 50);
+    let packed = Kind::Gzip.replace(&copy);
+    let yesterday = std::time::SystemTime::now() - seconds(86_400);
+    File::options().write(true).open(&packed).unwrap().set_modified(yesterday).unwrap();
+    let older = with_suffix(&live, ".2.gz");
+    fs::rename(&packed, &older).unwrap();
+    world.seen(&older);
+    world.settle_later();
+    world.up();
+    world.arrives();
+    world.finish_once();
+}
