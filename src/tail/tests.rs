@@ -396,6 +396,62 @@ fn a_file_is_found_where_it_was_last_seen_unless_the_configuration_does_not_name
     assert!(alone.is_empty(), "{alone:?}");
 }
 
+/// What a stop persists of a content says nothing once more of it was delivered.
+#[test]
+fn a_file_that_a_power_cut_left_shorter_is_not_taken_for_its_own_copy() {
+    fn check(behind: impl Fn(Rig, &TailFile, Point) -> Rig) {
+        let lines = |range: std::ops::Range<usize>| range.map(|n| format!("{n:0>99}\n")).collect::<String>();
+        let mut rig = Rig::new();
+        rig.append("a.log", &lines(0..100));
+        let (a, _) = rig.open_one();
+        let mut point = start(&a);
+        rig.read(&a, &mut point);
+        a.set_committed(0, point);
+        rig.append("a.log", &lines(100..110));
+        rig.look();
+        let mut rig = behind(rig, &a, point);
+        rig.append("a.log", &lines(110..150));
+        rig.look();
+        let files: Vec<_> = rig.registry.files().cloned().collect();
+        let a = files.iter().find(|file| file.name() == a.name()).unwrap();
+        rig.read(a, &mut point);
+        assert_eq!(point.at, 15_000);
+        // Of these, 130 lines are on the disk, and the writer goes on there.
+        let path = ["a.log", "a.log.1"].map(|name| rig.path(name)).into_iter().rfind(|path| path.exists()).unwrap();
+        let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+        fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(13_000).unwrap();
+        rig.append(&name, &lines(1000..1010));
+        let mut rig = rig.restart(&[(a, point)]);
+        let mut got = String::new();
+        for _ in 0..3 {
+            rig.uptime += 40;
+            for file in opened_in(&rig.look()) {
+                let mut from = if file.name() == a.name() { point } else { start(&file) };
+                got.extend(rig.read(&file, &mut from));
+            }
+        }
+        assert!(got.contains(&lines(1000..1010)), "{} bytes are read anew", got.len());
+    }
+    check(|rig, a, point| {
+        assert_eq!(rig.registry.unfinished().len(), 1);
+        let mut rig = rig.restart(&[(a, point)]);
+        assert!(rig.open_one().1);
+        rig
+    });
+    check(|mut rig, a, _| {
+        fs::rename(rig.path("a.log"), rig.path("a.log.1")).unwrap();
+        rig.append("a.log", "new\n");
+        rig.look();
+        rig.uptime += 40;
+        rig.look();
+        assert_eq!((a.life(), a.known_now().size), (Life::Final, 11_000));
+        // For `append` of the caller.
+        fs::rename(rig.path("a.log"), rig.path("b.log")).unwrap();
+        fs::rename(rig.path("a.log.1"), rig.path("a.log")).unwrap();
+        rig
+    });
+}
+
 #[test]
 fn a_file_that_grows_while_a_reader_begins_is_not_taken_for_another() {
     let rounds = 100;

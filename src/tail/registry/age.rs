@@ -359,6 +359,10 @@ impl Followed {
         self.still_since = now.uptime;
         if self.file.life() == Life::Final && !is_packed {
             self.file.set_life(Life::Live);
+            if !self.file.backing().is_copy && self.deleted_at.is_none() {
+                // Before anything beyond it is read: one that has less than was read of it is taken for a copy.
+                changes.extend(self.file.update(|known| known.size = 0).map(Change::Updated));
+            }
         }
         self.file.note_change(self.file.end().unwrap_or(size));
         changes.push(Change::Grew);

@@ -283,6 +283,11 @@ impl Registry {
         let takers = self.site.takers_of(self.site.source_of(&known).unwrap_or(sighting.source));
         let is_delivered = points.len() >= takers;
         let is_quiet = is_delivered && points.iter().all(|point| point.at >= len) && sighting.family.is_rotated;
+        let is_whole = points.iter().all(|point| point.at <= known.size);
+        if !is_quiet && known.packing == Packing::Plain && is_whole {
+            // It is no copy that lacks the end; what is read from now on must not make it look like one.
+            known.size = 0;
+        }
         if known != before {
             changes.push(Change::Updated(known.clone()));
         }
