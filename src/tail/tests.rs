@@ -396,6 +396,29 @@ fn a_file_is_found_where_it_was_last_seen_unless_the_configuration_does_not_name
     assert!(alone.is_empty(), "{alone:?}");
 }
 
+/// Behind a link that was turned to another file while its program went on.
+#[test]
+fn a_file_that_no_glob_leads_to_is_read_on_after_a_restart() {
+    let mut rig = Rig::new();
+    rig.append("real-1", "first\n");
+    std::os::unix::fs::symlink(rig.path("real-1"), rig.path("a.log")).unwrap();
+    let (a, _) = rig.open_one();
+    let mut point = start(&a);
+    rig.read(&a, &mut point);
+    fs::remove_file(rig.path("a.log")).unwrap();
+    rig.append("real-2", "other\n");
+    std::os::unix::fs::symlink(rig.path("real-2"), rig.path("a.log")).unwrap();
+    rig.look();
+    let mut rig = rig.restart(&[(&a, point)]);
+    rig.look();
+    assert!(opened_in(&rig.look()).is_empty(), "all of it was read");
+    rig.append("real-1", "second\n");
+    let opened = opened_in(&rig.look());
+    assert_eq!(opened.iter().map(|file| file.name()).collect::<Vec<_>>(), [a.name()]);
+    assert_eq!(rig.read(&opened[0], &mut point).as_deref(), Some("second\n"));
+    assert!(opened_in(&rig.look()).is_empty());
+}
+
 /// What a stop persists of a content says nothing once more of it was delivered.
 #[test]
 fn a_file_that_a_power_cut_left_shorter_is_not_taken_for_its_own_copy() {

@@ -40,17 +40,7 @@ impl Registry {
         self.age_followed(seen, by_path, now, changes);
         self.heirs.retain(|place, heir| seen.contains(place) || may_be_at(&heir.path, *place));
         self.doubt_heirs();
-        let is_gone = |place: &Place| {
-            let quiet = self.quiet.get(place);
-            !seen.contains(place) && quiet.is_some_and(|quiet| !may_be_at(&quiet.path, *place))
-        };
-        let gone: Vec<Place> = self.quiet.keys().copied().filter(is_gone).collect();
-        for place in gone {
-            if let Some(quiet) = self.quiet.remove(&place) {
-                let Quiet { remembered, .. } = *quiet;
-                self.be_absent(Absent { remembered, since: now.uptime, is_displaced: false, is_said: true });
-            }
-        }
+        self.look_at_unseen_quiet(seen, now, changes);
         self.age_adrift(now, changes);
         self.reconsider(now, changes);
         // What is inspected may turn out to be what is missed; but one file must not hold up all.

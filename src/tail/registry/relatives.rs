@@ -236,6 +236,11 @@ fn reopen(path: &Path, place: Place, of: &Remembered) -> Option<Backing> {
 pub(super) fn may_be_at(path: &Path, place: Place) -> bool {
     match std::fs::metadata(path) {
         Ok(metadata) => (metadata.dev(), metadata.ino()) == place,
-        Err(error) => !matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory),
+        Err(error) => !is_absence(&error),
     }
+}
+
+/// Whether it says that there is no file, and not only that none can be seen.
+pub(super) fn is_absence(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
