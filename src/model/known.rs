@@ -24,7 +24,7 @@ impl Identity {
 /// A file's content as the state remembers it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Known {
-    /// Name, host, path and source of first sight.
+    /// Name, host and path of first sight, and the source that owns it.
     pub origin: Origin,
     /// What the file system said.
     pub identity: Identity,

@@ -160,6 +160,18 @@ pub(super) fn saved_from_later(known: &Known, unsaved_bytes: u64) {
     );
 }
 
+/// Contents have another owner.
+pub(super) fn passed_on(from: &str, to: &str, files: usize, example: &str) {
+    tracing::warn!(
+        from,
+        to,
+        files,
+        example,
+        "the source that owned these files does not name them any more, or no output takes it: they go on, from where \
+         each output is, as files of the other source"
+    );
+}
+
 /// A program does not know that its file is deleted.
 pub(super) fn written_though_deleted(path: &Path) {
     tracing::warn!(

@@ -4,13 +4,14 @@ use super::{
     alarm,
     helpers::Helpers,
     lane::Event,
+    owners::Owners,
     plan::wall_clock,
     settings::{Source, StartAt},
 };
 use crate::{
     ack::FileKey,
     discover::{Hint, Hints, PatternError, Search, scan},
-    model::{Chain, FileName, Known, Mark, Point, bases},
+    model::{Chain, FileName, Mark, Point},
     state::{Entry, Store},
     tail::{Change, Clock, Inspected, Registry, Remembered, Saved, Site, Spool, TailFile},
 };
@@ -131,15 +132,10 @@ impl Follow {
         events: &SyncSender<FollowEvent>,
     ) -> Result<Follow, FollowError> {
         let sources = settings.sources;
-        // There can be very many of them: the state itself is not copied.
-        let (remembered, mut listed) = store.with_memory(|memory| {
-            let remembered = memory.files.values().map(|known| Remembered {
-                known: known.clone(),
-                points: memory.cursors.values().filter_map(|c| c.get(&known.origin.name)).copied().collect(),
-                trail: Vec::new(),
-            });
-            (remembered.collect::<Vec<_>>(), memory.sources.clone())
-        });
+        let searches = sources
+            .iter()
+            .map(|source| Search::new(&source.include, &source.exclude, source.rotated_dir.as_deref()))
+            .collect::<Result<Vec<_>, PatternError>>()?;
         let names: Vec<String> = sources.iter().map(|source| source.name.clone()).collect();
         let takers = |source: usize| targets.iter().filter(|target| target.takes.get(source) == Some(&true)).count();
         let site = Site {
@@ -152,26 +148,24 @@ impl Follow {
             capacity: settings.capacity,
         };
         let (spool, spooled) = Spool::open(store.folder().join("spool"), settings.spool_max_bytes);
-        let searches = sources
-            .iter()
-            .map(|source| Search::new(&source.include, &source.exclude, source.rotated_dir.as_deref()))
-            .collect::<Result<Vec<_>, PatternError>>()?;
-        // What the configuration named once, and does not any more.
-        let is_wanted = |known: &Known| {
-            let path = Path::new(&*known.origin.path);
-            let name = path.file_name().unwrap_or_default().to_string_lossy();
-            let all = bases(&name).into_iter().map(|base| path.with_file_name(base)).chain([path.to_owned()]);
-            let paths: Vec<PathBuf> = all.collect();
-            // Of files in a folder for rotated ones nothing is known here.
-            let of_source = sources.iter().zip(&searches).find(|(source, _)| *source.name == *known.origin.source);
-            of_source.is_some_and(|(source, search)| {
-                source.rotated_dir.is_some() || paths.iter().any(|path| search.is_match(path))
-            })
-        };
-        let unwanted = remembered.iter().map(|remembered| &remembered.known).filter(|known| !is_wanted(known));
-        let unwanted = unwanted.map(|known| known.origin.name).collect();
+        let is_taken = site.takers.iter().map(|takers| *takers > 0).collect();
+        let mut owners = Owners::new(sources, &searches, is_taken);
+        // There can be very many of them: the state itself is not copied.
+        let (remembered, mut listed) = store.with_memory(|memory| {
+            let remembered = memory.files.values().map(|known| {
+                let mut known = known.clone();
+                let owner = owners.settle(&mut known);
+                // A cursor of another output says nothing of what these have.
+                let cursors = targets.iter().filter(|target| owner.is_none_or(|owner| target.takes[owner]));
+                let points = cursors.filter_map(|target| memory.cursors.get(&target.name)?.get(&known.origin.name));
+                Remembered { points: points.copied().collect(), known, trail: Vec::new() }
+            });
+            (remembered.collect::<Vec<_>>(), memory.sources.clone())
+        });
+        owners.say();
+        store.append(owners.passed.into_iter().map(|(known, _)| Entry::File(known)));
         let mut registry = Registry::new(site, remembered, spooled, Box::new(|| fastrand::u64(..)));
-        registry.leave_alone(unwanted);
+        registry.leave_alone(owners.unwanted);
         if settings.once {
             registry.hurry();
         }
@@ -348,6 +342,9 @@ impl Follow {
                 Change::Opened { file, is_remembered } => self.opened(&file, is_remembered),
                 Change::Closed { key } => self.tell_all(|| Event::Closed(key)),
                 Change::Destroyed { known, unread } => alarm::destroyed(&known, unread),
+                Change::PassedOn { known, from } => {
+                    alarm::passed_on(&from, &known.origin.source, 1, &known.origin.path);
+                }
                 Change::Forgotten(name) => self.store.append([Entry::Gone(name)]),
                 Change::Unreadable { path, error } => problems.push((path, error)),
                 Change::Inspect(inspection) => self.helpers.inspect(inspection),

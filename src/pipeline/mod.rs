@@ -19,6 +19,7 @@ mod files;
 mod follow;
 mod helpers;
 mod lane;
+mod owners;
 mod plan;
 mod reading;
 mod ready;

@@ -419,6 +419,31 @@ fn a_file_that_no_glob_leads_to_is_read_on_after_a_restart() {
     assert!(opened_in(&rig.look()).is_empty());
 }
 
+#[test]
+fn a_file_whose_source_no_output_takes_goes_to_the_source_that_names_it() {
+    fn check(sources: &[(&str, usize)], owner: &str, is_said: bool) {
+        let mut rig = Rig::new();
+        rig.append("a.log", "first\n");
+        let (a, _) = rig.open_one();
+        let mut point = start(&a);
+        rig.read(&a, &mut point);
+        rig.append("a.log", "second\n");
+        let remembered = Remembered { known: a.known_now(), points: vec![point], trail: vec![] };
+        rig.registry = Registry::new(site(sources), vec![remembered], Vec::new(), Box::new(|| 7));
+        let changes = rig.look();
+        let [file] = &opened_in(&changes)[..] else { panic!("{changes:?}") };
+        let said = |change: &Change| matches!(change, Change::PassedOn { from, .. } if **from == *"app");
+        assert_eq!(changes.iter().any(said), is_said);
+        assert_eq!((file.name(), sources[file.source].0), (a.name(), owner));
+        assert_eq!(&*file.known.origin.source, owner, "its rotated forms are of the same source");
+        assert_eq!(rig.read(file, &mut point).as_deref(), Some("second\n"));
+    }
+    check(&[("audit", 1), ("app", 0)], "audit", true);
+    check(&[("audit", 1)], "audit", true);
+    check(&[("audit", 1), ("app", 1)], "app", false);
+    check(&[("audit", 0), ("app", 0)], "app", false);
+}
+
 /// What a stop persists of a content says nothing once more of it was delivered.
 #[test]
 fn a_file_that_a_power_cut_left_shorter_is_not_taken_for_its_own_copy() {

@@ -111,6 +111,7 @@ impl Agent {
                     self.spool.remove(name);
                 }
                 Change::Grew
+                | Change::PassedOn { .. }
                 | Change::Destroyed { .. }
                 | Change::Broken { .. }
                 | Change::WrittenThoughDeleted { .. }

@@ -1,40 +1,86 @@
 use super::*;
 use std::{fs, path::Path, sync::mpsc};
 
-/// The follow thread's part of one run over `folder/*.log` with `start_at = "end"`: one scan, and the points at which
-/// the lane is told to begin.
-fn begin_points(folder: &Path) -> Vec<Point> {
-    let source = Source {
-        name: "app".into(),
+/// The follow thread's part of one run over `folder/*.log`, and the lane of the last output.
+struct Run {
+    follow: Follow,
+    lane: mpsc::Receiver<Event>,
+    store: Arc<Store>,
+    _events: Receiver<FollowEvent>,
+}
+
+fn source(folder: &Path, name: &str, start_at: StartAt) -> Source {
+    Source {
+        name: name.into(),
         include: vec![folder.join("*.log").to_string_lossy().into_owned()],
         rotated_dir: None,
         exclude: vec![],
-        start_at: StartAt::End,
+        start_at,
         max_line: 1 << 20,
         prefix: vec![],
-    };
-    let (lane, events) = mpsc::channel();
-    let targets = vec![Target { name: "loki".into(), takes: vec![true], lane }];
-    let store = Arc::new(Store::open(&folder.join("state")).unwrap());
-    let settings = FollowSettings {
-        sources: &[source],
-        host: "h",
-        spool_max_bytes: 1 << 20,
-        capacity: 100,
-        interval: Duration::from_secs(1),
-        notify: false,
-        once: false,
-    };
-    let (events_to, _events) = mpsc::sync_channel(HINTS);
-    let (machine, started) = (b"machine".to_vec(), Instant::now());
-    let mut follow = Follow::new(&settings, targets, Arc::clone(&store), machine, started, &events_to).unwrap();
-    follow.scan();
-    assert!(store.sync());
-    let opened = |event| match event {
-        Event::Opened(_, point) => Some(*point),
-        _ => None,
-    };
-    events.try_iter().filter_map(opened).collect()
+    }
+}
+
+impl Run {
+    fn new(folder: &Path, output: &str, start_at: StartAt) -> Run {
+        Run::with(folder, &[source(folder, "app", start_at)], &[(output, &[true])])
+    }
+
+    /// `outputs`: by name, and which of the sources each takes.
+    fn with(folder: &Path, sources: &[Source], outputs: &[(&str, &[bool])]) -> Run {
+        let (mut targets, mut lanes) = (Vec::new(), Vec::new());
+        for (name, takes) in outputs {
+            let (to_lane, lane) = mpsc::channel();
+            targets.push(Target { name: (*name).into(), takes: takes.to_vec(), lane: to_lane });
+            lanes.push(lane);
+        }
+        let lane = lanes.pop().unwrap();
+        let store = Arc::new(Store::open(&folder.join("state")).unwrap());
+        let settings = FollowSettings {
+            sources,
+            host: "h",
+            spool_max_bytes: 1 << 20,
+            capacity: 100,
+            interval: Duration::from_secs(1),
+            notify: false,
+            once: false,
+        };
+        let (to_follow, events) = mpsc::sync_channel(HINTS);
+        let (machine, started) = (b"machine".to_vec(), Instant::now());
+        let follow = Follow::new(&settings, targets, Arc::clone(&store), machine, started, &to_follow).unwrap();
+        Run { follow, lane, store, _events: events }
+    }
+
+    /// What a scan has the lane read, and from where.
+    fn scan(&mut self) -> Vec<(Arc<TailFile>, Point)> {
+        self.follow.scan();
+        let opened = |event| match event {
+            Event::Opened(file, point) => Some((file, *point)),
+            _ => None,
+        };
+        self.lane.try_iter().filter_map(opened).collect()
+    }
+
+    /// The output has got the file up to `at`.
+    fn commit(&self, file: &TailFile, point: Point, at: u64) {
+        let point = Point { rewind: at, at, mark: file.mark_before(at).unwrap(), ..point };
+        file.set_committed(0, point);
+        let output = self.follow.targets[0].name.clone();
+        self.store.append([Entry::Cursor { output, file: file.name(), point }]);
+        assert!(self.store.sync());
+    }
+}
+
+fn places(opened: &[(Arc<TailFile>, Point)]) -> Vec<u64> {
+    opened.iter().map(|(_, point)| point.at).collect()
+}
+
+/// One scan with `start_at = "end"`, and the points at which the lane is told to begin.
+fn begin_points(folder: &Path) -> Vec<Point> {
+    let mut run = Run::new(folder, "loki", StartAt::End);
+    let opened = run.scan();
+    assert!(run.store.sync());
+    opened.into_iter().map(|(_, point)| point).collect()
 }
 
 #[test]
@@ -50,4 +96,63 @@ fn a_damaged_state_never_begins_at_the_end() {
     check(|_| (), 4);
     check(|state| fs::write(state.join("state-0000000001"), [0; 99]).unwrap(), 0);
     check(|state| fs::write(state.join("state-0000000001"), "").unwrap(), 0);
+}
+
+#[test]
+fn a_new_output_gets_rotated_files_too() {
+    fn check(outputs: &[(&str, &[bool])], expect: usize) {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("a.log"), "live\n").unwrap();
+        fs::write(folder.path().join("a.log.1"), "rotated\n").unwrap();
+        let mut run = Run::new(folder.path(), "one", StartAt::Beginning);
+        for (file, point) in run.scan() {
+            run.commit(&file, point, file.size());
+        }
+        drop(run);
+        let sources = ["app", "other"].map(|name| source(folder.path(), name, StartAt::Beginning));
+        let mut run = Run::with(folder.path(), &sources, outputs);
+        let opened = [run.scan(), run.scan()].concat();
+        assert_eq!(opened.len(), expect, "{opened:?}");
+    }
+    // Of the rotated one it has all.
+    check(&[("one", &[true, true])], 1);
+    check(&[("two", &[true, true])], 2);
+    // The position of the other says nothing of it.
+    check(&[("one", &[false, true]), ("two", &[true, false])], 2);
+}
+
+/// It is not sent again either: what is known of a file goes with it.
+#[test]
+fn files_go_on_under_the_source_that_names_them_now() {
+    fn check(sources: fn(&Path) -> Vec<Source>, takes: &[bool]) {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("a.log"), "first\n").unwrap();
+        let mut run = Run::new(folder.path(), "loki", StartAt::Beginning);
+        let (file, point) = run.scan().remove(0);
+        run.commit(&file, point, 6);
+        drop(run);
+        fs::write(folder.path().join("a.log"), "first\nsecond\n").unwrap();
+        let sources = sources(folder.path());
+        for _ in 0..2 {
+            let mut run = Run::with(folder.path(), &sources, &[("loki", takes)]);
+            let opened = run.scan();
+            assert_eq!(places(&opened), [6]);
+            let file = &opened[0].0;
+            assert_eq!((&*file.known.origin.source, &*sources[file.source].name), ("audit", "audit"));
+            assert_eq!(run.store.with_memory(|memory| memory.files.len()), 1);
+            assert!(run.store.sync());
+        }
+    }
+    fn named(folder: &Path, name: &str) -> Source {
+        source(folder, name, StartAt::Beginning)
+    }
+    check(|folder| vec![named(folder, "audit")], &[true]);
+    check(|folder| vec![named(folder, "audit"), named(folder, "app")], &[true, false]);
+    check(
+        |folder| {
+            let app = Source { include: vec!["/nowhere/*.log".into()], ..named(folder, "app") };
+            vec![app, named(folder, "audit")]
+        },
+        &[true, true],
+    );
 }

@@ -281,7 +281,9 @@ impl Registry {
             (content.size, content.changed) = (metadata.len(), backing::changed(&metadata));
             let name = spooled.path.file_name().unwrap_or_default().to_string_lossy();
             let family = Family { base: name.into_owned(), is_rotated: true };
-            let sighting = sighting_of(0, spooled.path, &content, family);
+            let owner =
+                self.absent.get(spooled.name).and_then(|absent| self.site.source_of(&absent.remembered.known));
+            let sighting = sighting_of(owner.unwrap_or(0), spooled.path, &content, family);
             let Some(absent) = self.absent.take(spooled.name) else {
                 // The state does not know it any more: what was saved is sent again, as something new.
                 if content.look_anew().is_ok() {

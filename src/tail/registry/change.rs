@@ -45,6 +45,14 @@ pub enum Change {
     },
     /// Something of what is persisted of a content is another now.
     Updated(Known),
+    /// No output takes the source that owned a content, or there is none of that name any more: the one that names its
+    /// file now owns it.
+    PassedOn {
+        /// The content.
+        known: Known,
+        /// The source that owned it.
+        from: Arc<str>,
+    },
     /// A content that no file holds any more was dropped to make room, or because it is long gone.
     Forgotten(FileName),
     /// A remembered content is in no file that can be found: truncated away, deleted, or out of sight, while nobody
@@ -118,6 +126,12 @@ impl Site {
     /// must not change.
     pub(super) fn source_of(&self, known: &Known) -> Option<usize> {
         self.sources.iter().position(|name| *name == known.origin.source)
+    }
+
+    /// The same, but a source that no output takes gives its contents to the one that names their files now.
+    pub(super) fn owner_of(&self, known: &Known, named_by: usize) -> usize {
+        let owner = self.source_of(known).unwrap_or(named_by);
+        if self.takers_of(owner) == 0 && self.takers_of(named_by) > 0 { named_by } else { owner }
     }
 
     /// How many outputs take the source.

@@ -280,8 +280,14 @@ impl Registry {
         if content.head.len() > known.head.len as usize {
             known.head = Mark::of(&content.head);
         }
-        let takers = self.site.takers_of(self.site.source_of(&known).unwrap_or(sighting.source));
-        let is_delivered = points.len() >= takers;
+        let source = self.site.owner_of(&known, sighting.source);
+        let is_passed_on = self.site.source_of(&known) != Some(source);
+        if let Some(name) = self.site.sources.get(source).filter(|_| is_passed_on) {
+            known.origin.source = Arc::clone(name);
+            changes.push(Change::PassedOn { known: known.clone(), from: Arc::clone(&before.origin.source) });
+        }
+        // Of another source's outputs it is not known here which of them have it.
+        let is_delivered = !is_passed_on && points.len() >= self.site.takers_of(source);
         let is_quiet = is_delivered && points.iter().all(|point| point.at >= len) && sighting.family.is_rotated;
         let is_whole = points.iter().all(|point| point.at <= known.size);
         if !is_quiet && known.packing == Packing::Plain && is_whole {

@@ -386,7 +386,7 @@ impl Registry {
         now: Clock,
     ) -> Change {
         let place = content.place();
-        let source = self.site.source_of(&known).unwrap_or(sighting.source);
+        let source = self.site.owner_of(&known, sighting.source);
         // Nothing is sure of a length that cannot be asked for; the next look asks again.
         let len = content.backing.end().unwrap_or(content.size);
         let is_packed = content.backing.packing != Packing::Plain;
