@@ -160,6 +160,16 @@ pub(super) fn saved_from_later(known: &Known, unsaved_bytes: u64) {
     );
 }
 
+/// What an output that is new gets of a deleted file.
+pub(super) fn saved_for_others(output: &str, known: &Known, unsaved_bytes: u64) {
+    let (path, name) = (&*known.origin.path, known.origin.name);
+    tracing::error!(
+        output, path, %name, unsaved_bytes,
+        "the file was deleted, and only what the outputs of that time had not got of it was saved: this output has no \
+         position in it, and does not get the bytes before"
+    );
+}
+
 /// Contents have another owner.
 pub(super) fn passed_on(from: &str, to: &str, files: usize, example: &str) {
     tracing::warn!(

@@ -244,7 +244,9 @@ impl Follow {
         let now = self.clock();
         let is_first = self.old.is_none();
         if is_first {
-            self.old = Some(found.files.iter().map(|file| (file.device, file.inode)).collect());
+            // What comes into an empty one is new.
+            let filled = found.files.iter().filter(|file| file.size > 0);
+            self.old = Some(filled.map(|file| (file.device, file.inode)).collect());
         }
         let changes = self.registry.look(found.files, now);
         problems.extend(self.apply(changes));
@@ -394,6 +396,11 @@ impl Follow {
                     Point { rewind: base, at: point.at.max(base), mark: Mark::default(), ..point }
                 }
                 Some(point) => point,
+                None if file.base() > 0 => {
+                    let base = file.base();
+                    alarm::saved_for_others(&target.name, &file.known, base);
+                    Point { rewind: base, at: base, ..self.first_point(file, target, false) }
+                }
                 None => self.first_point(file, target, is_old),
             };
             // A lane that has ended wants no more files.
@@ -430,6 +437,10 @@ impl Follow {
             return;
         }
         self.is_listed = true;
+        // An inode of that time may be another file's from now on.
+        if let Some(old) = &mut self.old {
+            old.retain(|place| self.registry.is_pending(*place));
+        }
         self.tell_all(|| Event::Listed);
     }
 

@@ -1,12 +1,12 @@
 use super::*;
-use std::{fs, path::Path, sync::mpsc};
+use std::{fs, os::unix::fs::MetadataExt as _, path::Path, sync::mpsc};
 
 /// The follow thread's part of one run over `folder/*.log`, and the lane of the last output.
 struct Run {
     follow: Follow,
     lane: mpsc::Receiver<Event>,
     store: Arc<Store>,
-    _events: Receiver<FollowEvent>,
+    events: Receiver<FollowEvent>,
 }
 
 fn source(folder: &Path, name: &str, start_at: StartAt) -> Source {
@@ -48,7 +48,7 @@ impl Run {
         let (to_follow, events) = mpsc::sync_channel(HINTS);
         let (machine, started) = (b"machine".to_vec(), Instant::now());
         let follow = Follow::new(&settings, targets, Arc::clone(&store), machine, started, &to_follow).unwrap();
-        Run { follow, lane, store, _events: events }
+        Run { follow, lane, store, events }
     }
 
     /// What a scan has the lane read, and from where.
@@ -96,6 +96,38 @@ fn a_damaged_state_never_begins_at_the_end() {
     check(|_| (), 4);
     check(|state| fs::write(state.join("state-0000000001"), [0; 99]).unwrap(), 0);
     check(|state| fs::write(state.join("state-0000000001"), "").unwrap(), 0);
+}
+
+#[test]
+fn what_comes_into_a_rotated_file_that_was_empty_at_the_first_look_is_new() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("a.log"), "old\n").unwrap();
+    // Rotated while it was empty, and its program has not noticed yet.
+    fs::write(folder.path().join("a.log.1"), "").unwrap();
+    let mut run = Run::new(folder.path(), "loki", StartAt::End);
+    assert_eq!(places(&run.scan()), [4]);
+    fs::write(folder.path().join("a.log.1"), "written after the first look\n").unwrap();
+    assert_eq!(places(&run.scan()), [0]);
+}
+
+/// Its inode is often used again by the next file.
+#[test]
+fn a_file_that_appears_after_the_first_look_is_new_whatever_its_inode() {
+    // Nothing of it is read: it is empty, or the same as the other.
+    for text in ["", "old\n"] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        fs::write(path("a.log"), "old\n").unwrap();
+        fs::write(path("a.log.1"), text).unwrap();
+        let mut run = Run::new(folder.path(), "loki", StartAt::End);
+        assert_eq!(places(&run.scan()), [4]);
+        let inode = fs::metadata(path("a.log.1")).unwrap().ino();
+        fs::remove_file(path("a.log.1")).unwrap();
+        run.scan();
+        fs::write(path("b.log"), "new\n").unwrap();
+        println!("used again: {}", fs::metadata(path("b.log")).unwrap().ino() == inode);
+        assert_eq!(places(&run.scan()), [0]);
+    }
 }
 
 #[test]
@@ -155,4 +187,32 @@ fn files_go_on_under_the_source_that_names_them_now() {
         },
         &[true, true],
     );
+}
+
+#[test]
+fn an_output_without_a_position_begins_where_the_spool_does() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.log");
+    fs::write(&path, "first\nsecond\n").unwrap();
+    let mut run = Run::new(folder.path(), "one", StartAt::Beginning);
+    let (file, point) = run.scan().remove(0);
+    run.commit(&file, point, 6);
+    fs::remove_file(&path).unwrap();
+    run.scan();
+    let saved = loop {
+        if let FollowEvent::Saved(saved) = run.events.recv_timeout(Duration::from_secs(20)).unwrap() {
+            break saved;
+        }
+    };
+    run.follow.saved(&saved);
+    assert!(run.store.sync());
+    drop((run, file));
+    let mut run = Run::new(folder.path(), "two", StartAt::Beginning);
+    let opened = [run.scan(), run.scan()].concat();
+    let (file, point) = &opened[0];
+    let mut buffer = crate::tail::Buffer::default();
+    let crate::tail::Burst::Data { bytes, before } = buffer.read(file, point.rewind, &point.mark).unwrap() else {
+        panic!("{file:?}")
+    };
+    assert_eq!((&bytes[before..], point.rewind, point.at), (&b"second\n"[..], 6, 6));
 }

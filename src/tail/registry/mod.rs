@@ -285,6 +285,11 @@ impl Registry {
         self.pending.values().any(|pending| matches!(pending.state, State::Asked))
     }
 
+    /// Whether it is not known yet what the file with this device and inode holds.
+    pub fn is_pending(&self, place: (u64, u64)) -> bool {
+        self.pending.contains_key(&place)
+    }
+
     /// Whether it is not known of all files what they are, or not all of them could be opened.
     pub fn is_settling(&self) -> bool {
         let is_open = |pending: &Pending| !matches!(pending.state, State::Broken(..));
