@@ -21,12 +21,14 @@
 //!   read in the order in which they were written. The descriptor stays open until every output is past the end, and
 //!   longer, because a program may go on writing to its renamed file (the 256 that changed last stay).
 //! - compressed with gzip or Zstandard, under a temporary or the final name: read on at the same logical offset once
-//!   the compressed file is whole. While its source is there, that is read.
+//!   the compressed file is whole. While its source is there, that is read. Of a damaged one what comes out is
+//!   read; one whose length changes is inspected anew, and read on.
 //! - copied and truncated, also grown beyond the old length: what was not read is read from the copy, and the copy is
 //!   not shipped again; a copy that lacks the last bytes is recognised by earlier marks, as long as the agent runs.
 //! - deleted: read through the descriptor; what some output has not got is saved in the spool at once, from where it is
 //!   read after a restart.
-//! - a link turned to another file: the old one is read to its end.
+//! - a link turned to another file: the old one is read to its end, and on when it grows, as long as it stays where it
+//!   was.
 //!
 //! # Where data can still be lost
 //!
@@ -35,6 +37,10 @@
 //! - What was written to a file that was deleted before the next look, where nobody had it open: a file that appears and
 //!   goes between two scans where notifications do not work; one that was closed because there are more files than
 //!   descriptors.
+//! - What a program writes to its deleted file after that was still for 30 s and delivered: it is closed then, because an
+//!   open one holds its disk space for as long as the agent runs. Nothing shows that there was more.
+//! - With `start_at = "end"`, what came into new files while the agent was stopped, when their source or output was given
+//!   another name meanwhile: they are old at the first look of that one.
 //! - What is deleted while the agent is stopped: alarmed with the bytes that were known of it.
 //! - What does not fit into the spool, when the agent ends: alarmed with its bytes.
 //! - Of two files with the same bytes in the same family, one is taken for the copy of the other when it was never seen
