@@ -10,7 +10,7 @@ use crate::{
     output::FileHead,
     tail::TailFile,
 };
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 /// What a lane knows of a file.
 #[derive(Debug)]
@@ -28,8 +28,8 @@ pub(super) struct LaneFile {
     pub is_queued: bool,
     /// It was said that the content is gone.
     pub is_over: bool,
-    /// A read error has been said and not been taken back.
-    pub is_failing: bool,
+    /// Since when there is a read error, which has been said and not been taken back.
+    pub failing_since: Option<Duration>,
     /// Bytes at the end that are not a complete line.
     pub tail: u64,
     pub turn: Turn,
@@ -88,7 +88,7 @@ impl LaneFile {
             looked: None,
             is_queued: false,
             is_over: false,
-            is_failing: false,
+            failing_since: None,
             tail: 0,
             turn,
             called: Called::Current,

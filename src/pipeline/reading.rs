@@ -88,7 +88,7 @@ impl Lane {
         }
         // A copy of it turned up after all.
         file.is_over = false;
-        if !self.take_over(file) {
+        if !self.take_over(file, now) {
             return End::Dry;
         }
         let moves = file.file.moves();
@@ -98,7 +98,7 @@ impl Lane {
         let skipped = if file.place.framer.is_in_gap() { self.skip_hole(file) } else { Ok(()) };
         match skipped.and_then(|()| buffer.read(&file.file, file.place.at, &file.place.mark)) {
             Ok(Burst::Data { bytes, before }) => {
-                if std::mem::take(&mut file.is_failing) {
+                if file.failing_since.take().is_some() {
                     alarm::readable_again(&self.plan.name, &file.file);
                 }
                 self.frame_all(file, bytes, before, newer, now)
@@ -110,9 +110,11 @@ impl Lane {
                 End::Dry
             }
             Err(error) => {
-                if !std::mem::replace(&mut file.is_failing, true) {
+                if file.failing_since.is_none() {
+                    file.failing_since = Some(now);
                     alarm::unreadable(&self.plan.name, &file.file, &error);
                 }
+                self.wake_waiting(file.file.family);
                 End::Failed
             }
         }

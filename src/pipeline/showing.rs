@@ -91,7 +91,7 @@ impl Lane {
             };
             let bytes = len.max(file.place.at).saturating_sub(safe);
             behind_bytes += bytes;
-            if file.is_failing && unreadable.len() < NAMED {
+            if file.failing_since.is_some() && unreadable.len() < NAMED {
                 unreadable.push(file.file.known.origin.path.to_string());
             }
             // The beginning of a line is not a record yet.

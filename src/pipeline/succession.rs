@@ -15,7 +15,11 @@ use std::{
     os::unix::fs::MetadataExt as _,
     path::Path,
     sync::Arc,
+    time::Duration,
 };
+
+/// A file that cannot be read holds up the next one for so long; a line that lies in both is torn then.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// How far a file of a container is with that. Of other files: always [`Turn::Begun`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -149,7 +153,7 @@ impl Lane {
     }
 
     /// Lets the file begin when the one before it is framed to its end. `false`: it has to wait.
-    pub(super) fn take_over(&mut self, file: &mut LaneFile) -> bool {
+    pub(super) fn take_over(&mut self, file: &mut LaneFile, now: Duration) -> bool {
         if file.turn != Turn::Waiting {
             return true;
         }
@@ -182,8 +186,14 @@ impl Lane {
                 file.turn = Turn::Begun;
                 true
             }
+            // It cannot be read: what comes after it is not held up for ever.
+            _ if before.failing_since.is_some_and(|since| now.saturating_sub(since) >= PATIENCE) => {
+                file.turn = Turn::Begun;
+                true
+            }
             Turn::Waiting | Turn::Begun => {
-                if !std::mem::replace(&mut before.is_queued, true) {
+                // One that fails is tried again by itself.
+                if before.failing_since.is_none() && !std::mem::replace(&mut before.is_queued, true) {
                     self.ready.push(&before.file);
                 }
                 false
