@@ -3,23 +3,29 @@
 
 use crate::{
     case::Case,
-    engine::{Engine, is_possible},
+    engine::{Engine, is_possible, skipped},
     witness::Form,
 };
 
 const PROGRAMS: &[&str] = &["podman", "conmon", "runc", "busybox", "tar"];
 
+/// Its own limits can be over those of the machine that the tests run on.
+const LIMITS: [&str; 2] = ["--ulimit=nofile=20000:20000", "--ulimit=nproc=1024:1024"];
+
 macro_rules! options {
     ($($more:literal),*) => {
-        // Its own limits can be over those of the machine that the tests run on.
-        &["--ulimit=nofile=20000:20000", "--ulimit=nproc=1024:1024", "--log-driver=k8s-file", "--log-opt=path={log}", $($more),*]
+        &[LIMITS[0], LIMITS[1], "--log-driver=k8s-file", "--log-opt=path={log}", $($more),*]
     };
 }
 
 #[track_caller]
 fn check(case: &Case) {
-    if is_possible(case.name, PROGRAMS) {
-        case.run(&Engine::podman());
+    if !is_possible(case.name, PROGRAMS) {
+        return;
+    }
+    match Engine::podman(&LIMITS) {
+        Ok(engine) => case.run(&engine),
+        Err(why) => skipped(case.name, &why),
     }
 }
 

@@ -3,7 +3,7 @@
 
 use crate::{
     case::Case,
-    engine::{Engine, is_possible},
+    engine::{Engine, is_possible, skipped},
     witness::Form,
 };
 
@@ -15,7 +15,10 @@ fn check(name: &'static str, keeps: usize, options: &'static [&'static str], sou
         return;
     }
     let case = Case { name, form: Form::Docker, keeps: Some(keeps), options, source, rotations: 6..=40 };
-    case.run(&Engine::docker());
+    match Engine::docker() {
+        Ok(engine) => case.run(&engine),
+        Err(why) => skipped(name, &why),
+    }
 }
 
 #[test]

@@ -39,9 +39,13 @@ fn obstacle(programs: &[&str]) -> Option<String> {
 pub(crate) fn is_possible(name: &str, programs: &[&str]) -> bool {
     let why = obstacle(programs);
     if let Some(why) = &why {
-        println!("{name}: SKIPPED: {why}");
+        skipped(name, why);
     }
     why.is_none()
+}
+
+pub(crate) fn skipped(name: &str, why: &str) {
+    println!("{name}: SKIPPED: {why}");
 }
 
 pub(crate) struct Engine {
@@ -55,8 +59,9 @@ pub(crate) struct Engine {
 }
 
 impl Engine {
-    /// dockerd with a containerd of its own. It touches neither the network nor its usual folders.
-    pub(crate) fn docker() -> Engine {
+    /// dockerd with a containerd of its own. It touches neither the network nor its usual folders. `Err`: why this
+    /// machine cannot run it.
+    pub(crate) fn docker() -> Result<Engine, String> {
         let (home, group) = home();
         let at = |name: &str| home.path().join(name);
         let with = |option: &str, path: &Path| {
@@ -92,15 +97,19 @@ impl Engine {
         while !engine.call().arg("version").output().unwrap().status.success() {
             let is_dead = engine.daemon.as_mut().is_some_and(|daemon| daemon.try_wait().unwrap().is_some());
             let log = || fs::read_to_string(engine.path("daemon.log")).unwrap_or_default();
-            assert!(!is_dead && Instant::now() < limit, "dockerd does not run: {}", log());
+            if is_dead || Instant::now() > limit {
+                return Err(format!("dockerd does not run on this machine: {}", log()));
+            }
             thread::sleep(millis(100));
         }
-        engine.import();
-        engine
+        engine.import()?;
+        engine.try_out(&[])?;
+        Ok(engine)
     }
 
-    /// podman, which starts a conmon for each container.
-    pub(crate) fn podman() -> Engine {
+    /// podman, which starts a conmon for each container; `limits`: options that every one needs. `Err`: why this machine
+    /// cannot run it.
+    pub(crate) fn podman(limits: &[&str]) -> Result<Engine, String> {
         let (home, group) = home();
         let at = |name: &str| home.path().join(name);
         fs::create_dir(at("networks")).unwrap();
@@ -120,8 +129,9 @@ impl Engine {
         command.extend(["--runtime-flag".into(), runc, "--cgroup-manager=cgroupfs".into()]);
         let variables = vec![("CONTAINERS_CONF", at("containers.conf"))];
         let engine = Engine { command, variables, daemon: None, group, home: Some(home) };
-        engine.import();
-        engine
+        engine.import()?;
+        engine.try_out(limits)?;
+        Ok(engine)
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -144,13 +154,29 @@ impl Engine {
     /// Runs a command of the engine. Returns what it says, without white space around it.
     #[track_caller]
     pub(crate) fn run(&self, args: impl IntoIterator<Item = OsString>) -> String {
+        self.try_run(args).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    fn try_run(&self, args: impl IntoIterator<Item = OsString>) -> Result<String, String> {
         let done = self.call().args(args).output().unwrap();
-        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
-        String::from_utf8(done.stdout).unwrap().trim().to_owned()
+        match done.status.success() {
+            true => Ok(String::from_utf8(done.stdout).unwrap().trim().to_owned()),
+            false => Err(String::from_utf8_lossy(&done.stderr).into_owned()),
+        }
+    }
+
+    /// A container that ends at once: where none can be started, the machine is the reason.
+    fn try_out(&self, limits: &[&str]) -> Result<(), String> {
+        let mut args: Vec<OsString> = ["run", "--rm", "--network", "none", "--cgroup-parent"].map(Into::into).into();
+        args.push(self.group().into());
+        args.extend(limits.iter().map(Into::into));
+        args.extend([IMAGE, "sh", "-c", ":"].map(Into::into));
+        let done = self.try_run(args);
+        done.map(drop).map_err(|error| format!("no container can be started on this machine: {error}"))
     }
 
     /// Makes the image, of the busybox that is here.
-    fn import(&self) {
+    fn import(&self) -> Result<(), String> {
         let programs = self.path("image/bin");
         fs::create_dir_all(&programs).unwrap();
         fs::copy(find("busybox").unwrap(), programs.join("busybox")).unwrap();
@@ -160,7 +186,8 @@ impl Engine {
         let image = self.path("image.tar");
         let done = Command::new("tar").arg("-C").arg(self.path("image")).arg("-cf").arg(&image).arg(".").status();
         assert!(done.unwrap().success());
-        self.run(["import".into(), image.into(), IMAGE.into()]);
+        let done = self.try_run(["import".into(), image.into(), IMAGE.into()]);
+        done.map(drop).map_err(|error| format!("no image can be made on this machine: {error}"))
     }
 
     /// containerd, which dockerd has started.
