@@ -56,6 +56,11 @@ impl Containers {
         Ok(Containers { sources, wanted, is_said: AtomicBool::new(false) })
     }
 
+    /// Whether the files of this source are logs of containers.
+    pub(super) fn has(&self, source: usize) -> bool {
+        matches!(self.sources.get(source), Some(Some(_)))
+    }
+
     /// What is known now of the container that writes to `path`.
     pub(super) fn describe(&self, source: usize, path: &Path) -> Option<Arc<Container>> {
         let of_source = self.sources.get(source)?.as_ref()?;

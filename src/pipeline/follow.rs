@@ -356,7 +356,7 @@ impl Follow {
     fn apply(&mut self, changes: Vec<Change>) -> Vec<(PathBuf, io::Error)> {
         let mut has_grown = false;
         let mut problems = Vec::new();
-        if let Some(names) = names(&changes, self.registry.files()) {
+        if let Some(names) = names(&changes, self.registry.files(), &self.containers) {
             self.tell_all(|| Event::Named(Arc::clone(&names)));
         }
         for change in changes {

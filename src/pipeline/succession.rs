@@ -2,7 +2,7 @@
 //! next. The files of a container are framed one after the other: a new one waits until the one before is framed to its
 //! end, and takes over what is open there. The one before stays needed until the new one needs nothing of it.
 
-use super::{files::LaneFile, lane::Lane};
+use super::{containers::Containers, files::LaneFile, lane::Lane};
 use crate::{
     ack::FileKey,
     frame::Framer,
@@ -69,10 +69,15 @@ impl Called {
 /// What the files of some families are called, all at one moment; and whether a path leads to them.
 pub(super) type Names = HashMap<FileKey, (Called, bool)>;
 
-/// The names in the families of files that were opened, before anybody renames them again. `None`: none was opened.
-pub(super) fn names<'f>(changes: &[Change], files: impl Iterator<Item = &'f Arc<TailFile>>) -> Option<Arc<Names>> {
+/// The names in the families of containers' files that were opened, before anybody renames them again. `None`: none was
+/// opened.
+pub(super) fn names<'f>(
+    changes: &[Change],
+    files: impl Iterator<Item = &'f Arc<TailFile>>,
+    containers: &Containers,
+) -> Option<Arc<Names>> {
     let opened = changes.iter().filter_map(|change| match change {
-        Change::Opened { file, .. } => Some(file.family),
+        Change::Opened { file, .. } if containers.has(file.source) => Some(file.family),
         _ => None,
     });
     let families: HashSet<u64> = opened.collect();
@@ -144,12 +149,8 @@ impl Lane {
         }
         let newer = self.relatives(file).1.iter().filter_map(|key| self.files.get(key));
         // One that was deleted or replaced before anything came is as if it had never been.
-        let sizes: Vec<u64> = newer
-            .map(|newer| (newer.file.size(), newer.file.life()))
-            .filter(is_of_use)
-            .map(|(size, _)| size)
-            .collect();
-        (!sizes.is_empty(), sizes.iter().any(|size| *size > 0))
+        let largest = newer.map(|newer| &newer.file).filter(|file| is_of_use(file)).map(|file| file.size()).max();
+        (largest.is_some(), largest.is_some_and(|size| size > 0))
     }
 
     /// Lets the file begin when the one before it is framed to its end. `false`: it has to wait.
@@ -248,8 +249,9 @@ impl Lane {
             let is_it = |file: &LaneFile| matches!(file.turn, Turn::Handed(_)) && file.place.framer.held() > 0;
             self.files.get(key).is_some_and(|file| is_it(file))
         };
-        let handed: Vec<FileKey> = self.families.values().flatten().copied().filter(is_handed).collect();
-        for key in handed.into_iter().filter(|key| self.is_succeeded(*key)).collect::<Vec<_>>() {
+        let handed = self.families.values().flatten().copied();
+        let done: Vec<FileKey> = handed.filter(|key| is_handed(key) && self.is_succeeded(*key)).collect();
+        for key in done {
             if let Some(mut file) = self.files.remove(&key) {
                 self.release(&mut file);
                 self.files.insert(key, file);
@@ -290,10 +292,10 @@ impl Lane {
     }
 }
 
-fn is_of_use((size, life): &(u64, Life)) -> bool {
-    match life {
+fn is_of_use(file: &TailFile) -> bool {
+    match file.life() {
         Life::Live | Life::Adrift => true,
-        Life::Final => *size > 0,
+        Life::Final => file.size() > 0,
         Life::Replaced => false,
     }
 }
