@@ -41,6 +41,7 @@ fn measure(count: usize) {
         host: "host".into(),
         sources: vec!["app".into()],
         rotates_elsewhere: vec![false],
+        in_turn: vec![false],
         outputs: 1,
         takers: vec![1],
         capacity: count + 100,

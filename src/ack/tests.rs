@@ -3,7 +3,15 @@ use crate::model::Mark;
 use proptest::prelude::*;
 
 fn point(at: u64) -> Point {
-    Point { rewind: at, at, seq: at, chain: crate::model::Chain([0; 32]), time: None, mark: Mark::default() }
+    Point {
+        rewind: at,
+        at,
+        seq: at,
+        chain: crate::model::Chain([0; 32]),
+        time: None,
+        mark: Mark::default(),
+        at_mark: Mark::default(),
+    }
 }
 
 /// (open first offsets, scanned to, settled firsts) → (safe, pending)

@@ -100,6 +100,9 @@ pub struct Point {
     pub time: Option<Nanos>,
     /// The mark of the bytes before `rewind`.
     pub mark: Mark,
+    /// The mark of the bytes before `at`: a file that only begins alike is not taken for this one, whatever `rewind`
+    /// is. Empty where it is not known.
+    pub at_mark: Mark,
 }
 
 #[cfg(test)]

@@ -1,8 +1,17 @@
 //! Committing: the safe positions on their way to the state, and letting go of files.
 
-use super::lane::Lane;
-use crate::{ack::FileKey, state::Entry, tail::Life};
-use std::time::Duration;
+use super::{
+    files::LaneFile,
+    lane::Lane,
+    succession::{Turn, len},
+};
+use crate::{
+    ack::FileKey,
+    model::{Mark, Point},
+    state::Entry,
+    tail::Life,
+};
+use std::{cmp::Reverse, time::Duration};
 
 /// Cursors are saved this often …
 const COMMIT: Duration = Duration::from_secs(1);
@@ -38,8 +47,15 @@ impl Lane {
     /// Hands the safe positions that moved to the state, which syncs them within a second if nobody does before.
     pub(super) fn commit(&mut self) {
         self.release_handed();
-        let dirty: Vec<FileKey> = self.dirty.drain().collect();
-        let entries: Vec<Entry> = dirty.into_iter().filter_map(|key| self.cursor(key)).collect();
+        // The state on disk may end between any two of them. Of a container the newer first: that one is behind the open
+        // line of the older one before the older one is done ...
+        let mut dirty: Vec<FileKey> = self.dirty.drain().collect();
+        dirty.sort_by_cached_key(|key| Reverse(self.nth(*key)));
+        let mut entries: Vec<Entry> = dirty.into_iter().filter_map(|key| self.cursor(key)).collect();
+        // ... and what was held back for an older one is done after it.
+        let mut between: Vec<FileKey> = self.dirty.drain().collect();
+        between.sort_by_cached_key(|key| self.nth(*key));
+        entries.extend(between.into_iter().filter_map(|key| self.cursor(key)));
         self.store.append(entries);
         let keys: Vec<FileKey> = self.files.keys().copied().collect();
         keys.into_iter().for_each(|key| self.let_go_when_done(key));
@@ -47,25 +63,39 @@ impl Lane {
 
     /// The safe position of a file, when it is another than the last one.
     pub(super) fn cursor(&mut self, key: FileKey) -> Option<Entry> {
-        let (file, safe) = (self.files.get(&key)?, self.ledger.safe(key)?);
-        if self.committed.insert(key, safe.at) == Some(safe.at) {
+        let file = self.files.get(&key)?;
+        let (committed, mut safe) = (file.file.committed(self.plan.index)?, *self.ledger.safe(key)?);
+        if self.ledger.is_settled(key) && safe.rewind >= len(&file.file) && self.is_between(file) {
+            // To be opened again after a crash.
+            let is_lower = |(rewind, _): &(u64, Mark)| (committed.rewind + 1..=safe.rewind).contains(rewind);
+            let before = file.place.before.filter(is_lower);
+            (safe.rewind, safe.mark) = before.unwrap_or((committed.rewind, committed.mark));
+            self.dirty.insert(key);
+        }
+        if (safe.at, safe.rewind) == (committed.at, committed.rewind) {
             return None;
         }
-        file.file.set_committed(self.plan.index, *safe);
-        Some(Entry::Cursor { output: self.plan.name.clone(), file: file.file.name(), point: *safe })
+        file.file.set_committed(self.plan.index, safe);
+        Some(Entry::Cursor { output: self.plan.name.clone(), file: file.file.name(), point: safe })
     }
 
     /// Lets go of a file that this output needs nothing of any more.
     pub(super) fn let_go_when_done(&mut self, key: FileKey) {
         let Some(file) = self.files.get(&key) else { return };
-        let is_committed = self.ledger.safe(key).is_some_and(|safe| self.committed.get(&key) == Some(&safe.at));
         let is_read = match file.file.life() {
             Life::Live | Life::Adrift => false,
-            Life::Final => file.place.at >= file.file.size() && is_committed,
+            Life::Final => file.place.at >= file.file.size() && self.is_committed(key, file),
             Life::Replaced => true,
         };
         if is_read && self.ledger.is_settled(key) && !file.is_queued {
             file.file.let_go(self.plan.index);
         }
+    }
+
+    /// Whether the state knows how far the file is settled, and nothing of it is needed for those beside it.
+    fn is_committed(&self, key: FileKey, file: &LaneFile) -> bool {
+        let point = |point: &Point| (point.at, point.rewind);
+        let committed = file.file.committed(self.plan.index);
+        file.turn != Turn::Complete && self.ledger.safe(key).map(point) == committed.as_ref().map(point)
     }
 }

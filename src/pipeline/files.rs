@@ -51,9 +51,13 @@ pub(super) struct Place {
     pub time: Option<Nanos>,
     /// The mark of the bytes before `at`.
     pub mark: Mark,
+    /// The mark of those before the end of what the framer holds.
+    pub ahead: Mark,
     pub framer: Framer,
     /// A place to rewind to, and the mark of the bytes before it: they may not be at hand any more.
     pub rewind_mark: Option<(u64, Mark)>,
+    /// The place to rewind to that was the last before that one.
+    pub before: Option<(u64, Mark)>,
     /// Of the line that is leaving in parts, by stream of a container; of other files the first.
     pub open: [Option<OpenLine>; 2],
 }
@@ -79,8 +83,10 @@ impl LaneFile {
                 chain: point.chain,
                 time: point.time,
                 mark: point.mark,
+                ahead: point.mark,
                 framer: Framer::new(&frame),
                 rewind_mark: None,
+                before: None,
                 open: [None; 2],
             },
             file,
@@ -103,6 +109,14 @@ impl LaneFile {
 }
 
 impl Place {
+    /// From now on this is the place to rewind to.
+    pub(super) fn rewind_to(&mut self, rewind: u64, mark: Mark) {
+        match self.rewind_mark.replace((rewind, mark)) {
+            Some(before) if before.0 != rewind => self.before = Some(before),
+            _ => {}
+        }
+    }
+
     /// The mark of the bytes before `rewind`. `before`: the bytes before `at` that are at hand.
     pub(super) fn mark_of(&self, rewind: u64, before: &[u8], file: &TailFile) -> Mark {
         let at_hand = usize::try_from(self.at - rewind).ok().and_then(|back| before.len().checked_sub(back));
@@ -115,8 +129,13 @@ impl Place {
         }
     }
 
-    /// The point here.
+    /// The point here; `mark`: of the bytes before `rewind`.
     pub(super) fn point_with(&self, rewind: u64, mark: Mark) -> Point {
-        Point { rewind, at: self.at, seq: self.seq, chain: self.chain, time: self.time, mark }
+        self.point_from(rewind, mark, self.mark)
+    }
+
+    /// The same, where `at_mark` is the mark of the bytes before `at`.
+    pub(super) fn point_from(&self, rewind: u64, mark: Mark, at_mark: Mark) -> Point {
+        Point { rewind, at: self.at, seq: self.seq, chain: self.chain, time: self.time, mark, at_mark }
     }
 }

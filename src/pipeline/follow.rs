@@ -1,5 +1,8 @@
 //! The follow thread: finds files, keeps their identity, and tells the lanes.
 
+mod opened;
+#[cfg(test)]
+mod tests;
 use super::{
     alarm,
     containers::Containers,
@@ -15,9 +18,9 @@ use super::{
 use crate::{
     ack::FileKey,
     discover::{Hint, Hints, PatternError, Search, scan},
-    model::{Chain, FileName, Mark, Point},
+    model::FileName,
     state::{Entry, Store},
-    tail::{Change, Clock, Inspected, Registry, Remembered, Saved, Site, Spool, TailFile},
+    tail::{Change, Clock, Inspected, Registry, Remembered, Saved, Site, Spool},
 };
 use rustix::time::{ClockId, clock_gettime};
 use std::{
@@ -39,7 +42,7 @@ const SCAN_SHARE: u32 = 200;
 /// Scans that hints ask for may use one part in this many of one core.
 const HINTED_SHARE: u32 = 10;
 /// While it is not known of all files what they are, the next scan comes after this, or so many times its cost.
-const UNSETTLED_PAUSE: Duration = Duration::from_millis(100);
+const UNSETTLED_PAUSE: Duration = Duration::from_millis(25);
 const UNSETTLED_SHARE: u32 = 4;
 /// Files that wait for a descriptor are looked after this often.
 const WAITING_PAUSE: Duration = Duration::from_millis(50);
@@ -110,6 +113,8 @@ pub(super) struct Follow {
     /// Contents that were deleted and are not saved, as was said.
     at_risk: HashSet<FileName>,
     is_listed: bool,
+    /// Families of containers' files of which the lanes know that there may be more of them.
+    unsettled: Arc<HashSet<u64>>,
     targets: Vec<Target>,
     store: Arc<Store>,
     /// Source and output whose files had been listed once when the agent started.
@@ -150,6 +155,7 @@ impl Follow {
             host: settings.host.into(),
             sources: names.iter().map(|name| name.as_str().into()).collect(),
             rotates_elsewhere: sources.iter().map(|source| source.rotated_dir.is_some()).collect(),
+            in_turn: (0..sources.len()).map(|source| settings.containers.has(source)).collect(),
             outputs: targets.len(),
             takers: (0..sources.len()).map(takers).collect(),
             capacity: settings.capacity,
@@ -202,6 +208,7 @@ impl Follow {
             containers: Arc::clone(settings.containers),
             at_risk: HashSet::new(),
             is_listed: false,
+            unsettled: Arc::default(),
             targets,
             store,
             listed,
@@ -289,8 +296,9 @@ impl Follow {
             .unwrap_or_default()
             .saturating_sub(Duration::try_from(before).unwrap_or_default());
         self.next_hinted = Instant::now() + cost.saturating_mul(HINTED_SHARE);
-        if self.registry.is_settling() {
-            return self.interval.min(UNSETTLED_PAUSE.max(cost.saturating_mul(UNSETTLED_SHARE)));
+        if self.registry.wants_look() {
+            let share = if self.registry.is_settling() { UNSETTLED_SHARE } else { HINTED_SHARE };
+            return self.interval.min(UNSETTLED_PAUSE.max(cost.saturating_mul(share)));
         }
         if is_watching { self.interval.max(cost.saturating_mul(SCAN_SHARE)) } else { self.interval }
     }
@@ -341,6 +349,9 @@ impl Follow {
             // What cannot be opened now is said by the next scan.
             self.apply(changes);
             self.list_when_settled();
+            if self.registry.wants_look() {
+                until = until.min(self.next_hinted.max(Instant::now() + UNSETTLED_PAUSE));
+            }
             std::thread::sleep(HINT_PAUSE);
             if wants_scan {
                 until = until.min(self.next_hinted);
@@ -358,6 +369,12 @@ impl Follow {
         let mut problems = Vec::new();
         if let Some(names) = names(&changes, self.registry.files(), &self.containers) {
             self.tell_all(|| Event::Named(Arc::clone(&names)));
+        }
+        // Before the files themselves: they wait for each other.
+        let unsettled = self.registry.unsettled();
+        if *self.unsettled != unsettled {
+            self.unsettled = Arc::new(unsettled);
+            self.tell_all(|| Event::Unsettled(Arc::clone(&self.unsettled)));
         }
         for change in changes {
             self.shown.gauges.pulse.beat(self.started.elapsed());
@@ -406,61 +423,6 @@ impl Follow {
         }
     }
 
-    fn opened(&mut self, file: &Arc<TailFile>, is_remembered: bool) {
-        if !is_remembered {
-            self.store.append([Entry::File(file.known.clone())]);
-        }
-        // Once: what comes into the same file after a truncation is new.
-        let is_old = self.old.as_mut().is_some_and(|old| old.remove(&file.known.identity.place()));
-        for (index, target) in self.targets.iter().enumerate() {
-            if target.takes.get(file.source) != Some(&true) {
-                file.let_go(index);
-                continue;
-            }
-            // As of now: it may have been followed before in this run.
-            let point = match self.store.point(&target.name, file.name()) {
-                Some(point) if point.rewind < file.base() => {
-                    // Older than what was saved: the state on disk was not the last one.
-                    alarm::saved_from_later(&file.known, file.base() - point.rewind);
-                    let base = file.base();
-                    Point { rewind: base, at: point.at.max(base), mark: Mark::default(), ..point }
-                }
-                Some(point) => point,
-                None if file.base() > 0 => {
-                    let base = file.base();
-                    alarm::saved_for_others(&target.name, &file.known, base);
-                    Point { rewind: base, at: base, ..self.first_point(file, target, false) }
-                }
-                None => self.first_point(file, target, is_old),
-            };
-            // A lane that has ended wants no more files.
-            let _ = target.lane.send(Event::Opened(Arc::clone(file), Box::new(point)));
-        }
-    }
-
-    /// Where an output begins in a file that it has not read before.
-    fn first_point(&self, file: &TailFile, target: &Target, is_old: bool) -> Point {
-        let start =
-            Point { rewind: 0, at: 0, seq: 0, chain: Chain::start(file.name()), time: None, mark: Mark::default() };
-        let source = self.sources.get(file.source).cloned().unwrap_or_default();
-        // A file that appears after the first look was written after it: all of it is new.
-        let is_old = is_old && !self.listed.contains(&(source, target.name.clone())) && file.known.generation == 0;
-        if self.start_at.get(file.source) != Some(&StartAt::End) || !is_old {
-            return start;
-        }
-        match file.end_of_last_line() {
-            Ok((at, mark)) => {
-                let point = Point { rewind: at, at, mark, ..start };
-                // Kept at once: after a crash, "the end" would be another one.
-                let output = target.name.clone();
-                self.store.append([Entry::Cursor { output, file: file.name(), point }]);
-                point
-            }
-            // Rather from the start than with a gap.
-            Err(_) => start,
-        }
-    }
-
     /// All files of the first scan have been opened, once it is known of all of them what they are.
     fn list_when_settled(&mut self) {
         if self.is_listed || self.registry.is_settling() {
@@ -495,6 +457,3 @@ impl Follow {
         Clock { uptime: self.started.elapsed(), wall: wall_clock() }
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -55,6 +55,8 @@ pub(super) enum Event {
     Opened(Arc<TailFile>, Box<Point>),
     /// What files are called, before some of them are opened.
     Named(Arc<Names>),
+    /// The families of containers' files of which not all files are known.
+    Unsettled(Arc<HashSet<u64>>),
     /// Some file grew or changed.
     Grew,
     /// The follow thread has dropped a file that every lane had let go of.
@@ -98,6 +100,8 @@ pub(super) struct Lane {
     pub(super) families: HashMap<u64, Vec<FileKey>>,
     /// As of the last moment at which files were opened.
     pub(super) names: Arc<Names>,
+    /// Families that may have other files than these.
+    pub(super) unsettled: Arc<HashSet<u64>>,
     /// Files that may have something to read, in turn.
     pub(super) ready: Ready,
     /// `None` while there is nothing to read: an idle lane holds no buffer.
@@ -111,7 +115,6 @@ pub(super) struct Lane {
     pub(super) ledger: Ledger,
     /// Files whose safe position may have moved since it was last handed to the state.
     pub(super) dirty: HashSet<FileKey>,
-    pub(super) committed: HashMap<FileKey, u64>,
     pub(super) last_commit: Duration,
     /// Settled bytes of which the state on disk knows: what a kill does not send again.
     pub(super) durable: u64,
@@ -162,6 +165,7 @@ impl Lane {
             files: HashMap::new(),
             families: HashMap::new(),
             names: Arc::default(),
+            unsettled: Arc::default(),
             ready: Ready::default(),
             buffer: None,
             streams: Streams::new(),
@@ -170,7 +174,6 @@ impl Lane {
             batches,
             ledger: Ledger::default(),
             dirty: HashSet::new(),
-            committed: HashMap::new(),
             last_commit: Duration::ZERO,
             durable: 0,
             in_flight: 0,
@@ -221,7 +224,7 @@ impl Lane {
         }
     }
 
-    fn now(&self) -> Duration {
+    pub(super) fn now(&self) -> Duration {
         self.started.elapsed()
     }
 
@@ -246,6 +249,7 @@ impl Lane {
         match event {
             Event::Opened(file, point) => self.begin(file, &point),
             Event::Named(names) => self.named(names),
+            Event::Unsettled(families) => self.settled_but(families),
             Event::Grew => {
                 for file in self.files.values_mut().filter(|file| !file.is_queued && file.is_ready()) {
                     file.is_queued = true;
@@ -263,11 +267,10 @@ impl Lane {
                     self.leave_family(&file);
                 }
                 self.ledger.forget(key);
-                self.committed.remove(&key);
             }
             Event::Listed => {
                 self.is_listed = true;
-                self.wake_containers();
+                self.listed();
             }
             Event::Answered(answered) => {
                 let now = self.now();
@@ -283,7 +286,6 @@ impl Lane {
         self.gauges.total.fetch_add(file.size().saturating_sub(point.at), Ordering::Relaxed);
         self.ledger.begin(key, *point);
         // It is where the state has it, or at the start, which needs no entry.
-        self.committed.insert(key, point.at);
         file.set_committed(self.plan.index, *point);
         let mut lane_file = LaneFile::new(file, frame.clone(), point, &self.plan);
         lane_file.is_queued = true;
@@ -435,7 +437,9 @@ impl Lane {
         match (self.stop, self.mode) {
             // What is refused does not get better by waiting.
             (Some(deadline), _) => is_empty || now >= deadline,
-            (None, Mode::Once) => self.is_listed && self.ready.is_empty() && is_empty && self.held.is_empty(),
+            (None, Mode::Once) => {
+                self.is_listed && self.ready.is_empty() && is_empty && self.held.is_empty() && !self.is_in_doubt()
+            }
             (None, Mode::Follow) => false,
         }
     }

@@ -42,7 +42,7 @@ impl Lane {
         }
         file.is_queued = false;
         // Let go or not: there may be something to hold it for again.
-        file.file.set_settled(self.plan.index, self.committed.get(&key).copied().unwrap_or(0));
+        file.file.hold(self.plan.index);
         // Taken out, so that the lane can change while bytes of it are worked on.
         let mut buffer = std::mem::take(&mut self.buffer);
         let changes = file.file.changes();
@@ -135,13 +135,19 @@ impl Lane {
         file.place.mark = mark;
         self.counts.read_bytes += skipped;
         self.counts.passed_bytes += skipped;
-        if file.place.at > file.place.done {
-            let rewind = file.place.framer.rewind(file.place.at);
-            let mark = file.place.mark_of(rewind, &[], &file.file);
-            self.ledger.scanned(file.file.key, file.place.point_with(rewind, mark));
+        let rewind = file.place.framer.rewind(file.place.at);
+        let mark = file.place.mark_of(rewind, &[], &file.file);
+        self.scanned(file, file.place.point_with(rewind, mark));
+        Ok(())
+    }
+
+    /// Everything of the file before `point` is in a batch, was passed over or was settled in an earlier life.
+    pub(super) fn scanned(&mut self, file: &LaneFile, point: Point) {
+        // Where that life was done, what is needed again may be less than it was then.
+        if point.at >= file.place.done {
+            self.ledger.scanned(file.file.key, point);
             self.dirty.insert(file.file.key);
         }
-        Ok(())
     }
 
     /// The content is gone.
@@ -184,18 +190,23 @@ impl Lane {
         // Taken out, so that the file can change while bytes that it holds are worked on.
         let mut framer = std::mem::take(&mut file.place.framer);
         let (start, end) = (file.place.at, self.steps(file, &mut framer, bytes, &mut pos, newer, now));
+        let rewind = framer.rewind(file.place.at);
         if file.place.at > start {
             file.place.mark = Mark::of(&bytes[..pos]);
             file.file.note_read(file.place.at, &file.place.mark);
             self.counts.read_bytes += file.place.at - start;
-            let rewind = framer.rewind(file.place.at);
-            let mark = file.place.mark_of(rewind, &bytes[..pos], &file.file);
-            file.place.rewind_mark = Some((rewind, mark));
-            if file.place.at > file.place.done {
-                self.ledger.scanned(file.file.key, file.place.point_with(rewind, mark));
-                self.dirty.insert(file.file.key);
-            }
         }
+        // What was open can end without a byte.
+        if file.place.at > start || file.place.rewind_mark.is_some_and(|(before, _)| before != rewind) {
+            let mark = file.place.mark_of(rewind, &bytes[..pos], &file.file);
+            file.place.rewind_to(rewind, mark);
+            self.scanned(file, file.place.point_with(rewind, mark));
+        }
+        file.place.ahead = match framer.held() as usize {
+            0 => file.place.mark,
+            // A copy can be shorter than what was read of its source.
+            held => bytes.get(..pos + held).map_or(file.place.ahead, Mark::of),
+        };
         if end == End::Dry {
             framer.shrink();
         }
@@ -297,7 +308,8 @@ impl Lane {
         let is_first = !batch.has(key);
         if is_first {
             let mark = place.mark_of(rewind, before, &file.file);
-            let point = Point { rewind, at: place.at, seq: place.seq, chain: place.chain, time: place.time, mark };
+            let at_mark = if rewind < place.at { Mark::of(before) } else { mark };
+            let point = place.point_from(rewind, mark, at_mark);
             batch.firsts.push((key, place.at));
             self.ledger.open(key, point, time);
         }

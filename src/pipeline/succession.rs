@@ -158,8 +158,8 @@ impl Lane {
         if file.turn != Turn::Waiting {
             return true;
         }
-        // What was rotated while nobody looked may not have been found yet.
-        if !self.is_listed() {
+        // What was rotated just now, or while nobody looked, may not have been found yet.
+        if !self.is_known(file) {
             return false;
         }
         let is_there =
@@ -188,7 +188,7 @@ impl Lane {
                 true
             }
             // It cannot be read: what comes after it is not held up for ever.
-            _ if before.failing_since.is_some_and(|since| now.saturating_sub(since) >= PATIENCE) => {
+            _ if before.is_given_up(now) => {
                 file.turn = Turn::Begun;
                 true
             }
@@ -219,24 +219,37 @@ impl Lane {
     /// Whether all files of its container that there are have been opened. Until then a file without a newer one may
     /// have one.
     pub(super) fn is_known(&self, file: &LaneFile) -> bool {
-        !file.frame.is_container() || self.is_listed()
+        !file.frame.is_container() || (self.is_listed() && !self.unsettled.contains(&file.file.family))
     }
 
     /// Files of this family that waited look again.
     pub(super) fn wake_waiting(&mut self, family: u64) {
-        for key in self.families.get(&family).into_iter().flatten() {
-            let Some(file) = self.files.get_mut(key) else { continue };
-            if file.turn == Turn::Waiting && !std::mem::replace(&mut file.is_queued, true) {
-                self.ready.push(&file.file);
-            }
-        }
+        self.wake(family, |file| file.turn == Turn::Waiting);
     }
 
-    /// All files have been opened: those of containers look again.
-    pub(super) fn wake_containers(&mut self) {
-        for key in self.families.values().flatten() {
+    /// All files of containers have been opened, but for those families of which that is not sure.
+    pub(super) fn listed(&mut self) {
+        let families: Vec<u64> = self.families.keys().copied().collect();
+        families.into_iter().for_each(|family| self.wake(family, |_| true));
+    }
+
+    /// All files are known but those of these families.
+    pub(super) fn settled_but(&mut self, families: Arc<HashSet<u64>>) {
+        let before = std::mem::replace(&mut self.unsettled, Arc::clone(&families));
+        // What was handed on has nothing to do.
+        let is_meant = |file: &LaneFile| matches!(file.turn, Turn::Waiting | Turn::Begun);
+        before.difference(&families).for_each(|family| self.wake(*family, is_meant));
+    }
+
+    /// Whether a file waits until it is known which others there are.
+    pub(super) fn is_in_doubt(&self) -> bool {
+        self.files.values().any(|file| file.turn == Turn::Waiting && !self.is_known(file))
+    }
+
+    fn wake(&mut self, family: u64, is_meant: impl Fn(&LaneFile) -> bool) {
+        for key in self.families.get(&family).into_iter().flatten() {
             let Some(file) = self.files.get_mut(key) else { continue };
-            if !std::mem::replace(&mut file.is_queued, true) {
+            if is_meant(file) && !std::mem::replace(&mut file.is_queued, true) {
                 self.ready.push(&file.file);
             }
         }
@@ -245,18 +258,39 @@ impl Lane {
     /// Files whose successors need nothing of them any more are done with, in the same step in which the state learns
     /// how far the successors are.
     pub(super) fn release_handed(&mut self) {
-        let is_handed = |key: &FileKey| {
-            let is_it = |file: &LaneFile| matches!(file.turn, Turn::Handed(_)) && file.place.framer.held() > 0;
-            self.files.get(key).is_some_and(|file| is_it(file))
+        let is_done = |key: &FileKey| {
+            let place =
+                self.files.get(key).filter(|file| matches!(file.turn, Turn::Handed(_))).map(|file| &file.place);
+            // A line that is not ours is not held for the next life: it may never end.
+            place.is_some_and(|place| match place.framer.held() {
+                0 => place.framer.rewind(place.at) < place.at,
+                _ => self.is_succeeded(*key),
+            })
         };
         let handed = self.families.values().flatten().copied();
-        let done: Vec<FileKey> = handed.filter(|key| is_handed(key) && self.is_succeeded(*key)).collect();
+        let done: Vec<FileKey> = handed.filter(is_done).collect();
         for key in done {
             if let Some(mut file) = self.files.remove(&key) {
                 self.release(&mut file);
                 self.files.insert(key, file);
             }
         }
+    }
+
+    /// Whether an older file of the container is still needed after a crash, or may be. Then this one is too, even when
+    /// all of it is settled: without it the file after it would take over from the older one.
+    pub(super) fn is_between(&self, file: &LaneFile) -> bool {
+        let is_needed = |older: &&LaneFile| {
+            let committed = older.file.committed(self.plan.index).map_or(0, |point| point.rewind);
+            older.file.life() != Life::Replaced && !older.is_given_up(self.now()) && committed < len(&older.file)
+        };
+        !self.is_known(file)
+            || self.relatives(file).0.iter().filter_map(|key| self.files.get(key)).any(|older| is_needed(&&**older))
+    }
+
+    /// The place of a file in the order in which those of its container were written.
+    pub(super) fn nth(&self, key: FileKey) -> usize {
+        self.files.get(&key).map_or(0, |file| self.relatives(file).0.len())
     }
 
     /// Whether the file that goes on with this one's open lines has finished them, also for the time after a crash.
@@ -276,19 +310,25 @@ impl Lane {
     pub(super) fn release(&mut self, file: &mut LaneFile) {
         let held = file.place.framer.held();
         let at = file.place.at + held;
-        let packed = file.file.is_packed();
-        let mark = if packed { None } else { file.file.mark_before(at).ok() };
         file.place.framer = Framer::new(&file.frame);
-        (file.place.at, file.place.mark) = (at, mark.unwrap_or_default());
-        file.place.rewind_mark = Some((at, file.place.mark));
+        (file.place.at, file.place.mark) = (at, file.place.ahead);
+        file.place.rewind_to(at, file.place.mark);
         file.tail = 0;
         self.counts.read_bytes += held;
         self.counts.passed_bytes += held;
-        if at > file.place.done {
-            let point = file.place.point_with(at, file.place.mark);
-            self.ledger.scanned(file.file.key, point);
-            self.dirty.insert(file.file.key);
-        }
+        self.scanned(file, file.place.point_with(at, file.place.mark));
+    }
+}
+
+/// How long the content is, as far as is known: of one that was truncated away the file says nothing.
+pub(super) fn len(file: &TailFile) -> u64 {
+    if file.life() == Life::Adrift { file.known_len() } else { file.size() }
+}
+
+impl LaneFile {
+    /// Whether it could not be read for so long that nothing waits for it.
+    fn is_given_up(&self, now: Duration) -> bool {
+        self.failing_since.is_some_and(|since| now.saturating_sub(since) >= PATIENCE)
     }
 }
 

@@ -115,6 +115,8 @@ impl Entry {
                 time: point.time.map(|time| time.0),
                 mark_len: point.mark.len,
                 mark_hash: point.mark.hash.to_vec(),
+                acked_mark_len: if point.rewind < point.at { point.at_mark.len } else { 0 },
+                acked_mark_hash: if point.rewind < point.at { point.at_mark.hash.to_vec() } else { Vec::new() },
             }),
             Entry::LabelValue { label, value } => {
                 Kind::LabelValue(pb::LabelValue { label: label.clone(), value: value.clone() })
@@ -169,13 +171,20 @@ impl Entry {
             }),
             Kind::Gone(gone) => Entry::Gone(FileName(gone.name)),
             Kind::Cursor(cursor) => {
+                let rewind_mark = mark(cursor.mark_len, &cursor.mark_hash)?;
+                let at_mark = match &cursor.acked_mark_hash[..] {
+                    [] if cursor.rewind == cursor.acked => rewind_mark,
+                    [] => Mark::default(),
+                    hash => mark(cursor.acked_mark_len, hash)?,
+                };
                 let point = Point {
                     rewind: cursor.rewind,
                     at: cursor.acked,
                     seq: cursor.seq,
                     chain: Chain(cursor.chain.as_slice().try_into().ok()?),
                     time: cursor.time.map(Nanos),
-                    mark: mark(cursor.mark_len, &cursor.mark_hash)?,
+                    mark: rewind_mark,
+                    at_mark,
                 };
                 if point.rewind > point.at {
                     return None;

@@ -147,6 +147,11 @@ pub struct Cursor {
     pub mark_len: u32,
     #[prost(bytes = "vec", tag = "9")]
     pub mark_hash: ::prost::alloc::vec::Vec<u8>,
+    /// The bytes before `acked`, likewise; absent where `acked` is `rewind`, and in states of version 0.1.
+    #[prost(uint32, tag = "10")]
+    pub acked_mark_len: u32,
+    #[prost(bytes = "vec", tag = "11")]
+    pub acked_mark_hash: ::prost::alloc::vec::Vec<u8>,
 }
 /// A value that a label may have; written before the first record with it is sent.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

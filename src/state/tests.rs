@@ -46,7 +46,8 @@ fn of_container(name: u64) -> Known {
 }
 
 fn point(at: u64) -> Point {
-    Point { rewind: at - 1, at, seq: 3, chain: Chain([9; 32]), time: Some(Nanos(-1)), mark: Mark::of(b"x") }
+    let (mark, at_mark) = (Mark::of(b"x"), Mark::of(b"y"));
+    Point { rewind: at - 1, at, seq: 3, chain: Chain([9; 32]), time: Some(Nanos(-1)), mark, at_mark }
 }
 
 fn cursor(at: u64) -> Entry {
@@ -90,6 +91,21 @@ fn every_entry_comes_back_as_it_was() {
     let expect = Reading::Usable { memory: Box::new(memory.clone()), ending: Ending::Whole };
     assert_eq!(read(&generation(3, &all, &[]), 3), expect);
     assert_eq!(memory_of(&memory.entries().collect::<Vec<_>>()), memory);
+}
+
+/// The two marks of a place from which nothing is needed again are one.
+#[test]
+fn a_place_is_what_it_was() {
+    fn check(rewind: u64, at_mark: Mark) {
+        let entry =
+            Entry::Cursor { output: "loki".into(), file: FileName(1), point: Point { rewind, at_mark, ..point(9) } };
+        let mut bytes = Vec::new();
+        entry.encode(&mut bytes);
+        assert_eq!(Entry::decode(&bytes), Some(entry));
+    }
+    check(9, Mark::of(b"x"));
+    check(8, Mark::of(b"y"));
+    check(0, Mark::default());
 }
 
 #[test]

@@ -251,19 +251,17 @@ impl TailFile {
         mark_before(&backing.file, offset.saturating_sub(backing.base))
     }
 
-    /// Output number `output` needs nothing before `position` again.
-    pub fn set_settled(&self, output: usize, position: u64) {
+    /// The state has `point` of output number `output`, which does not let go of the file for now.
+    pub fn set_committed(&self, output: usize, point: Point) {
         if let Some(settled) = self.settled.get(output) {
-            settled.position.store(position, Ordering::Release);
+            settled.position.store(point.rewind, Ordering::Release);
+            *lock(&settled.point) = Some(point);
         }
     }
 
-    /// The state has `point` of output number `output`.
-    pub fn set_committed(&self, output: usize, point: Point) {
-        if let Some(settled) = self.settled.get(output) {
-            settled.position.store(point.at, Ordering::Release);
-            *lock(&settled.point) = Some(point);
-        }
+    /// The point that the state has of output number `output`.
+    pub fn committed(&self, output: usize) -> Option<Point> {
+        self.settled.get(output).and_then(|settled| *lock(&settled.point))
     }
 
     /// Output number `output` or another has read up to `end`, with this mark before it.
@@ -291,18 +289,25 @@ impl TailFile {
         *lock(&self.trail) = trail;
     }
 
-    /// There is something to read again: an output that had let go of it needs it from its last point on.
+    /// There is something to read again: every output that had let go of it holds it.
     fn take_back(&self) {
-        for settled in &self.settled {
-            if let Some(point) = *lock(&settled.point) {
-                let _ = settled.position.compare_exchange(u64::MAX, point.at, Ordering::AcqRel, Ordering::Acquire);
-            }
+        (0..self.settled.len()).for_each(|output| self.hold(output));
+    }
+
+    /// Output number `output`, should it have let go of the file, needs it from its last point on.
+    pub fn hold(&self, output: usize) {
+        if let Some(settled) = self.settled.get(output)
+            && let Some(point) = *lock(&settled.point)
+        {
+            let _ = settled.position.compare_exchange(u64::MAX, point.rewind, Ordering::AcqRel, Ordering::Acquire);
         }
     }
 
     /// Output number `output` is done with the file.
     pub fn let_go(&self, output: usize) {
-        self.set_settled(output, u64::MAX);
+        if let Some(settled) = self.settled.get(output) {
+            settled.position.store(u64::MAX, Ordering::Release);
+        }
     }
 
     pub(super) fn is_let_go(&self) -> bool {

@@ -6,8 +6,8 @@
 //!
 //! # Matching
 //!
-//! A file is the one that is known when device, inode and birth time agree, and the bytes at its head and before
-//! every cursor are still there ([`crate::model::Mark`], up to 4 KiB each). When only the bytes differ it was truncated
+//! A file is the one that is known when device, inode and birth time agree, and the bytes at its head and before both
+//! places of every cursor are still there ([`crate::model::Mark`], up to 4 KiB each). When only the bytes differ it was truncated
 //! and written anew: new content, a new name, generation + 1. It works from byte 1.
 //!
 //! A file with a rotated name ([`crate::model::Family`]) and another inode holds what is known when its content does:

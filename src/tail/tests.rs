@@ -1,4 +1,5 @@
 mod packed;
+mod turns;
 
 use super::*;
 use crate::{
@@ -78,6 +79,7 @@ impl Rig {
                 point.at += text.len() as u64;
                 point.rewind = point.at;
                 point.mark = Mark::of(bytes);
+                point.at_mark = point.mark;
                 Some(text)
             }
         }
@@ -100,6 +102,7 @@ fn site(sources: &[(&str, usize)]) -> Site {
         host: "h".into(),
         sources: sources.iter().map(|(name, _)| (*name).into()).collect(),
         rotates_elsewhere: vec![false; sources.len()],
+        in_turn: vec![false; sources.len()],
         outputs: 1,
         takers: sources.iter().map(|(_, takers)| *takers).collect(),
         capacity: 1000,
@@ -115,7 +118,15 @@ fn opened_in(changes: &[Change]) -> Vec<Arc<TailFile>> {
 }
 
 fn start(file: &TailFile) -> Point {
-    Point { rewind: 0, at: 0, seq: 0, chain: Chain::start(file.name()), time: None, mark: Mark::default() }
+    Point {
+        rewind: 0,
+        at: 0,
+        seq: 0,
+        chain: Chain::start(file.name()),
+        time: None,
+        mark: Mark::default(),
+        at_mark: Mark::default(),
+    }
 }
 
 #[test]

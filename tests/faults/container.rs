@@ -2,7 +2,7 @@
 //! killed. What a runtime writes is made here; with real runtimes: `tests/containers`.
 
 use crate::{
-    rig::{Agent, Destination, Site, chance, check, event, eventually, millis, seconds},
+    rig::{Agent, Destination, Meeting, Site, chance, check, event, eventually, millis, seconds},
     world::{Kind, with_suffix},
 };
 use auditship::model::Known;
@@ -288,4 +288,87 @@ fn the_kubelet_rotates() {
 #[test]
 fn conmon_renames_over() {
     joins(Rotation::Over);
+}
+
+/// A file in the middle that needs nothing itself still stands between its neighbours: what the older one leaves open
+/// is not the newer one's.
+#[test]
+fn a_settled_file_is_still_between_its_neighbours() {
+    let destination = Destination::new();
+    let mut site = Site::new();
+    site.kind = "container";
+    site.source = "prefix = \"audit:\"".into();
+    site.glob = "pods/*/*/*.log*".into();
+    let path = site.log("pods/ns_pod_1234/app/0.log");
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    let truth: Vec<Vec<u8>> = ["first", "last"].map(|id| event(id, "login", "acme")).into_iter().collect();
+    let line =
+        |tag: &str, text: &[u8]| [b"2024-01-02T15:04:05.1Z stdout ", tag.as_bytes(), b" ", text, b"\n"].concat();
+    let audit = |body: &Vec<u8>| line("F", &[b"audit: ", &body[..]].concat());
+    let between = with_suffix(&path, ".20240102-150002");
+    fs::write(with_suffix(&path, ".20240102-150001"), [audit(&truth[0]), line("P", b"not")].concat()).unwrap();
+    fs::write(&between, [line("F", b" ours"), line("F", b"nor this")].concat()).unwrap();
+    fs::write(&path, audit(&truth[1])).unwrap();
+    let len = fs::metadata(&between).unwrap().len();
+
+    destination.script(|_| Meeting::Answer(503, "", "busy"));
+    let mut agent = site.start(&destination);
+    eventually(seconds(20), "the file between is read to its end", || {
+        let Ok(Some(memory)) = auditship::state::read(&site.path("state")) else { return false };
+        memory.cursors.get("loki").is_some_and(|cursors| cursors.values().any(|point| point.at == len))
+    });
+    agent.kill_9();
+    destination.script(|_| Meeting::Pass);
+    let mut agent = site.start(&destination);
+    eventually(seconds(20), "both arrive", || destination.stored() >= truth.len());
+    // All of it is done with now, and the next life has nothing to do.
+    eventually(seconds(20), "the state knows it", || {
+        let Ok(Some(memory)) = auditship::state::read(&site.path("state")) else { return false };
+        let is_done = |known: &Known| {
+            let point = memory.cursors.get("loki").and_then(|cursors| cursors.get(&known.origin.name));
+            point.is_some_and(|point| point.rewind == fs::metadata(&*known.seen_at).unwrap().len())
+        };
+        memory.files.len() == 3 && memory.files.values().all(is_done)
+    });
+    agent.end();
+    check(&destination, &truth);
+}
+
+/// A program that is no runtime copies and truncates a container's log within a line, and its copy is shorter.
+#[test]
+fn a_copy_that_ends_before_an_open_line_is_read_on() {
+    let destination = Destination::new();
+    let mut site = Site::new();
+    site.kind = "container";
+    site.source = "prefix = \"audit:\"".into();
+    site.glob = "pods/*/*/*.log".into();
+    let path = site.log("pods/ns_pod_1234/app/0.log");
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    // More than the beginning, by which a copy is not known yet.
+    let ids = ["first".to_owned(), "long".repeat(2000), "last".to_owned()];
+    let truth: Vec<Vec<u8>> = ids.map(|id| event(&id, "login", "acme")).into_iter().collect();
+    let line =
+        |tag: &str, text: &[u8]| [b"2024-01-02T15:04:05.1Z stdout ", tag.as_bytes(), b" ", text, b"\n"].concat();
+    let audit = |body: &Vec<u8>| line("F", &[b"audit: ", &body[..]].concat());
+    let is_at = |end: u64| {
+        let memory = auditship::state::read(&site.path("state"));
+        let Ok(Some(memory)) = memory else { return false };
+        memory.cursors.get("loki").is_some_and(|cursors| cursors.values().any(|point| point.at == end))
+    };
+
+    fs::write(&path, [audit(&truth[0]), audit(&truth[1])].concat()).unwrap();
+    let mut agent = site.start(&destination);
+    let first = fs::metadata(&path).unwrap().len();
+    eventually(seconds(20), "the first arrive", || destination.stored() == 2 && is_at(first));
+    let copy = fs::read(&path).unwrap();
+    let (begin, end) = truth[2].split_at(20);
+    open(&path).write_all(&line("P", &[b"audit: ", begin].concat())).unwrap();
+    let all = fs::metadata(&path).unwrap().len();
+    eventually(seconds(20), "the beginning of a line is read", || is_at(all - 2));
+    fs::write(with_suffix(&path, ".1"), copy).unwrap();
+    File::create(&path).unwrap();
+    open(&path).write_all(&line("F", end)).unwrap();
+    eventually(seconds(20), "the last arrives", || destination.stored() == 3);
+    agent.end();
+    check(&destination, &truth);
 }

@@ -44,6 +44,7 @@ impl Agent {
             host: "host".into(),
             sources: vec!["app".into()],
             rotates_elsewhere: vec![false],
+            in_turn: vec![false],
             outputs: 1,
             takers: vec![1],
             capacity,
@@ -93,6 +94,7 @@ impl Agent {
                         chain: Chain::start(file.name()),
                         time: None,
                         mark: Mark::default(),
+                        at_mark: Mark::default(),
                     };
                     let point = state.points.get(&file.name()).copied().unwrap_or(start);
                     file.set_committed(0, point);

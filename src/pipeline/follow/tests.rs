@@ -1,5 +1,5 @@
 use super::*;
-use crate::pipeline::SourceKind;
+use crate::{model::Point, pipeline::SourceKind, tail::TailFile};
 use std::{fs, os::unix::fs::MetadataExt as _, path::Path, sync::mpsc};
 
 /// The follow thread's part of one run over `folder/*.log`, and the lane of the last output.
@@ -68,7 +68,8 @@ impl Run {
 
     /// The output has got the file up to `at`.
     fn commit(&self, file: &TailFile, point: Point, at: u64) {
-        let point = Point { rewind: at, at, mark: file.mark_before(at).unwrap(), ..point };
+        let mark = file.mark_before(at).unwrap();
+        let point = Point { rewind: at, at, mark, at_mark: mark, ..point };
         file.set_committed(0, point);
         let output = self.follow.targets[0].name.clone();
         self.store.append([Entry::Cursor { output, file: file.name(), point }]);

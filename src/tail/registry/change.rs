@@ -121,6 +121,8 @@ pub struct Site {
     pub sources: Vec<Arc<str>>,
     /// By source: whether rotated files go to a folder of their own.
     pub rotates_elsewhere: Vec<bool>,
+    /// By source: whether the files of a family go on in one another, and are read in turn.
+    pub in_turn: Vec<bool>,
     /// How many outputs there are.
     pub outputs: usize,
     /// By source: how many of them take it.
@@ -150,6 +152,11 @@ impl Site {
     /// Whether the source's rotated files go to a folder of their own.
     pub(super) fn is_rotated_elsewhere(&self, source: usize) -> bool {
         self.rotates_elsewhere.get(source) == Some(&true)
+    }
+
+    /// Whether the source's files are read one after the other.
+    pub(super) fn is_in_turn(&self, source: usize) -> bool {
+        self.in_turn.get(source) == Some(&true)
     }
 }
 

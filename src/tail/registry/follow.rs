@@ -33,6 +33,7 @@ impl Registry {
         // Nothing is sure of a length that cannot be asked for; the next look asks again.
         let len = content.backing.end().unwrap_or(content.size);
         let is_packed = content.backing.packing != Packing::Plain;
+        self.doubt(source, family);
         let order = (family, content.changed);
         let file = TailFile::new(self.next_key, source, known, order, content.backing, len, self.site.outputs);
         if is_packed {

@@ -25,7 +25,7 @@ impl Registry {
         match self.open(&sighting) {
             Ok(content) => self.place(content, sighting, now, changes),
             // Renamed or deleted since the scan: the next one knows.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => self.doubt_around(&sighting),
             Err(error) if Errno::from_io_error(&error) == Some(Errno::MFILE) => {
                 // Fewer than the limit says: others of the process have them.
                 self.site.capacity = self.site.capacity.min(self.open_files()).max(1);
@@ -53,7 +53,7 @@ impl Registry {
         let place = content.place();
         let is_known = self.followed.contains_key(&place) || self.quiet.contains_key(&place);
         if is_known || self.heirs.contains_key(&place) || self.pending.contains_key(&place) {
-            return;
+            return self.doubt_around(&sighting);
         }
         let is_packed = content.backing.packing != Packing::Plain;
         let candidate = self.candidate(&content);
@@ -288,7 +288,7 @@ impl Registry {
         }
         // Of another source's outputs it is not known here which of them have it.
         let is_delivered = !is_passed_on && points.len() >= self.site.takers_of(source);
-        let is_quiet = is_delivered && points.iter().all(|point| point.at >= len) && sighting.family.is_rotated;
+        let is_quiet = is_delivered && points.iter().all(|point| point.rewind >= len) && sighting.family.is_rotated;
         let is_whole = points.iter().all(|point| point.at <= known.size);
         if !is_quiet && known.packing == Packing::Plain && is_whole {
             // It is no copy that lacks the end; what is read from now on must not make it look like one.

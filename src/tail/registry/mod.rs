@@ -16,6 +16,7 @@ mod age;
 mod change;
 mod content;
 mod displaced;
+mod doubt;
 mod figures;
 mod follow;
 mod matching;
@@ -40,6 +41,7 @@ use crate::{
 };
 use absent::{Absent, Absents};
 use content::Content;
+use doubt::Doubts;
 use relatives::{Kin, Whence};
 use room::Room;
 use sighted::seen_at;
@@ -88,6 +90,7 @@ pub struct Registry {
     looks: u64,
     /// Files of the last scan that wait for a descriptor.
     waiting: VecDeque<Sighting>,
+    doubts: Doubts,
     /// It was said that there are too few.
     is_short: bool,
     next_key: FileKey,
@@ -248,6 +251,7 @@ impl Registry {
             closing: Vec::new(),
             looks: 0,
             waiting: VecDeque::new(),
+            doubts: Doubts::default(),
             is_short: false,
             next_key: 0,
             names,
@@ -307,9 +311,8 @@ impl Registry {
 
     /// Whether it is not known of all files what they are, or not all of them could be opened.
     pub fn is_settling(&self) -> bool {
-        let is_open = |pending: &Pending| !matches!(pending.state, State::Broken(..));
         let is_saved = !self.is_restored && !self.spooled.is_empty();
-        self.has_waiting() || is_saved || self.pending.values().any(is_open)
+        self.has_waiting() || is_saved || self.doubts.is_starting() || self.pending.values().any(Pending::is_open)
     }
 
     /// What a stop should persist: the lengths of contents that some output has not got all of.
@@ -323,6 +326,7 @@ impl Registry {
     pub fn look(&mut self, mut sightings: Vec<Sighting>, now: Clock) -> Vec<Change> {
         let mut changes = Vec::new();
         self.waiting.clear();
+        self.doubts.renew();
         self.kin = None;
         self.closing.retain(|file| file.strong_count() > 0);
         self.room = Room::default();
@@ -377,6 +381,7 @@ impl Registry {
         }
         self.looks += 1;
         self.age(&seen, &by_path, now, &mut changes);
+        self.doubts.note_look(self.looks == 1);
         // More are behind than there are descriptors.
         let waiting = self.waiting.len();
         let is_short = waiting > self.room.promised || (self.is_short && waiting > 0);

@@ -2,7 +2,7 @@
 
 use super::*;
 
-fn gzip(text: &str) -> Vec<u8> {
+pub(super) fn gzip(text: &str) -> Vec<u8> {
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
     encoder.write_all(text.as_bytes()).unwrap();
     encoder.finish().unwrap()
@@ -15,7 +15,7 @@ fn text() -> String {
 
 impl Rig {
     /// A look, with the inspections that it wants, and how many those are.
-    fn look_into(&mut self) -> (Vec<Change>, usize) {
+    pub(super) fn look_into(&mut self) -> (Vec<Change>, usize) {
         let (mut all, mut inspections) = (Vec::new(), 0);
         for change in self.look() {
             match change {

@@ -1,0 +1,112 @@
+//! Contents that are read in turn, as those of containers are.
+
+use super::*;
+
+impl Rig {
+    fn in_turn() -> Rig {
+        let mut rig = Rig::new();
+        let site = Site { in_turn: vec![true], ..site(&[("app", 1)]) };
+        rig.registry = Registry::new(site, Vec::new(), Vec::new(), Box::new(|| 7));
+        rig
+    }
+
+    /// A look at what was there before `change`; whether anything is doubted then.
+    fn look_while(&mut self, change: impl FnOnce(&Rig)) -> bool {
+        let pattern = Pattern::new(self.path("*.log").to_str().unwrap()).unwrap();
+        let found = scan(&[Search { include: vec![pattern], exclude: vec![], rotated_dir: None }]).files;
+        change(self);
+        self.registry.look(found, self.clock());
+        assert_eq!(self.registry.wants_look(), !self.registry.unsettled().is_empty());
+        self.registry.wants_look()
+    }
+}
+
+#[test]
+fn a_new_file_is_settled_when_the_next_look_finds_no_other() {
+    let mut rig = Rig::in_turn();
+    rig.append("a.log", "one\n");
+    assert!(rig.look_while(|_| ()));
+    assert!(!rig.look_while(|_| ()));
+    // What only grows leaves no doubt.
+    rig.append("a.log", "two\n");
+    assert!(!rig.look_while(|_| ()));
+}
+
+/// The scan has seen it, and by the time it is to be opened it has another name.
+#[test]
+fn what_is_renamed_under_a_look_is_waited_for() {
+    let mut rig = Rig::in_turn();
+    rig.append("a.log", "one\n");
+    let is_in_doubt = rig.look_while(|rig| fs::rename(rig.path("a.log"), rig.path("a.log.1")).unwrap());
+    assert!(is_in_doubt);
+    assert!(rig.registry.files().next().is_none());
+    rig.append("a.log", "two\n");
+    assert!(rig.look_while(|_| ()));
+    assert_eq!(rig.registry.files().count(), 2);
+    assert!(!rig.look_while(|_| ()));
+}
+
+#[test]
+fn the_files_of_other_sources_leave_no_doubt() {
+    let mut rig = Rig::new();
+    rig.append("a.log", "one\n");
+    assert!(!rig.look_while(|_| ()));
+}
+
+/// More of it is done than is needed again: only the bytes before that tell it from one that begins alike.
+#[test]
+fn equal_beginnings_do_not_make_a_file_another_that_is_needed_from_its_start() {
+    fn check(name: &str, keep: impl Fn(&str) -> Vec<u8>) {
+        let alike = "x".repeat(5000);
+        let mut rig = Rig::new();
+        rig.append("a.log", &format!("{alike} one\n"));
+        let (file, _) = rig.open_one();
+        let mut point = start(&file);
+        rig.read(&file, &mut point);
+        (point.rewind, point.mark) = (0, Mark::default());
+        let mut rig = rig.restart(&[(&file, point)]);
+        fs::remove_file(rig.path("a.log")).unwrap();
+        fs::write(rig.path(name), keep(&format!("{alike} two, and more\n"))).unwrap();
+        rig.append("a.log", "live\n");
+        let mut names = Vec::new();
+        for _ in 0..3 {
+            rig.uptime += 40;
+            names.extend(opened_in(&rig.look_into().0).into_iter().map(|file| file.name()));
+        }
+        assert_eq!(names.len(), 2, "{name}");
+        assert!(!names.contains(&file.name()), "{name} was taken for the other");
+    }
+    check("a.log.1.gz", packed::gzip);
+    check("a.log.1", |text| text.into());
+}
+
+#[test]
+fn nor_does_the_inode_together_with_an_equal_beginning() {
+    let alike = "x".repeat(5000);
+    let mut rig = Rig::new();
+    rig.append("a.log", &format!("{alike} one\n"));
+    let (file, _) = rig.open_one();
+    let mut point = start(&file);
+    rig.read(&file, &mut point);
+    (point.rewind, point.mark) = (0, Mark::default());
+    let mut rig = rig.restart(&[(&file, point)]);
+    fs::write(rig.path("a.log"), format!("{alike} two, and more\n")).unwrap();
+    let (other, is_remembered) = rig.open_one();
+    assert!(!is_remembered && other.name() != file.name());
+}
+
+#[test]
+fn a_family_that_gets_new_files_all_the_time_is_not_waited_for_for_ever() {
+    let mut rig = Rig::in_turn();
+    let mut longest = 0;
+    let mut row = 0;
+    for n in 0..40 {
+        rig.append(&format!("a.log.{n}"), "x\n");
+        rig.append("a.log", "y\n");
+        row = if rig.look_while(|_| ()) { row + 1 } else { 0 };
+        longest = longest.max(row);
+        // Only the start as a whole waits for what it found.
+        assert!(n < 6 || !rig.registry.is_settling());
+    }
+    assert_eq!(longest, 5);
+}
