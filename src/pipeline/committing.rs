@@ -5,12 +5,7 @@ use super::{
     lane::Lane,
     succession::{Turn, len},
 };
-use crate::{
-    ack::FileKey,
-    model::{Mark, Point},
-    state::Entry,
-    tail::Life,
-};
+use crate::{ack::FileKey, model::Mark, state::Entry, tail::Life};
 use std::{cmp::Reverse, time::Duration};
 
 /// Cursors are saved this often …
@@ -92,10 +87,13 @@ impl Lane {
         }
     }
 
-    /// Whether the state knows how far the file is settled, and nothing of it is needed for those beside it.
+    /// Whether the state knows how far the file is settled, and nothing of it is needed for those beside it. Of a file of
+    /// lines the beginning of an endless last one does not count.
     fn is_committed(&self, key: FileKey, file: &LaneFile) -> bool {
-        let point = |point: &Point| (point.at, point.rewind);
-        let committed = file.file.committed(self.plan.index);
-        file.turn != Turn::Complete && self.ledger.safe(key).map(point) == committed.as_ref().map(point)
+        let Some((safe, committed)) = self.ledger.safe(key).zip(file.file.committed(self.plan.index)) else {
+            return false;
+        };
+        let is_needed = file.turn == Turn::Complete || committed.rewind < len(&file.file);
+        (safe.at, safe.rewind) == (committed.at, committed.rewind) && !(file.frame.is_container() && is_needed)
     }
 }
