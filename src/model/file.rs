@@ -105,6 +105,14 @@ pub struct Point {
     pub at_mark: Mark,
 }
 
+impl Point {
+    /// The places in the file that have a mark, with it.
+    pub fn marks(&self) -> impl Iterator<Item = (u64, Mark)> + use<> {
+        let at = (self.at > self.rewind).then_some((self.at, self.at_mark));
+        std::iter::once((self.rewind, self.mark)).chain(at)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

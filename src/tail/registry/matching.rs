@@ -136,7 +136,7 @@ impl Registry {
         let with_head = relatives.filter(|relative| has_head(&content.head, &relative.of.known.head));
         let own = self.candidate(content).and_then(|name| self.absent.get(name));
         let ends = |of: Remembered| {
-            let marks = |point: Point| [(point.rewind, point.mark.len), (point.at, point.at_mark.len)];
+            let marks = |point: Point| point.marks().map(|(end, mark)| (end, mark.len));
             let points = of.points.into_iter().flat_map(marks);
             points.chain(of.trail.into_iter().map(|(end, mark)| (end, mark.len))).collect::<Vec<_>>()
         };
@@ -210,9 +210,10 @@ impl Content {
         // A copy that was made before the last bytes were written never had them.
         let is_short_copy = |point: &Point| known.size > 0 && known.size < point.at && self.size >= known.size;
         for point in points {
-            let is_there = self.size >= point.at
-                && self.mark(point.rewind, point.mark.len)? == Some(point.mark)
-                && self.mark(point.at, point.at_mark.len)? == Some(point.at_mark);
+            let mut is_there = self.size >= point.at;
+            for (end, mark) in point.marks() {
+                is_there = is_there && self.mark(end, mark.len)? == Some(mark);
+            }
             if !is_there && !is_short_copy(point) {
                 return Ok(false);
             }
@@ -289,8 +290,8 @@ fn likeness(of: &Remembered, content: &Content, inspected: Option<&Inspected>) -
             is_short = true;
             continue;
         }
-        for found in [has(point.rewind, &point.mark), has(point.at, &point.at_mark)] {
-            match found {
+        for (end, mark) in point.marks() {
+            match has(end, &mark) {
                 Some(true) => {}
                 Some(false) => return Likeness::Other,
                 None => is_unasked = true,
