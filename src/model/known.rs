@@ -40,6 +40,8 @@ pub struct Known {
     pub size: u64,
     /// Of a compressed file: its own length when it was found out how much comes out of it.
     pub packed_size: u64,
+    /// A place that was read early, with its mark, where the head is not even one line: others may begin alike.
+    pub pin: Option<(u64, Mark)>,
     /// Whether no path led to it any more: its inode may be another file's by now.
     pub is_deleted: bool,
     /// Whether it was said that what some output has not got of it is lost.

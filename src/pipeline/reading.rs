@@ -12,8 +12,10 @@ use crate::{
     frame::{Framed, Framer, Step, Stream},
     model::{Digest, Mark, Marks, Nanos, Point, Record, Stamp, leaf},
     parse::parse,
+    state::Entry,
     tail::{Buffer, Burst, Life, TURN},
 };
+use memchr::memchr;
 use std::{io, time::Duration};
 
 /// How a turn ended.
@@ -195,6 +197,11 @@ impl Lane {
             file.place.mark = Mark::of(&bytes[..pos]);
             file.file.note_read(file.place.at, &file.place.mark);
             self.counts.read_bytes += file.place.at - start;
+            if start == 0 && memchr(b'\n', &bytes[..bytes.len().min(Mark::MAX)]).is_none() {
+                let known = file.file.pin(file.place.at, &file.place.mark);
+                self.store.append(known.map(Entry::File));
+                self.needs_sync = true;
+            }
         }
         // What was open can end without a byte.
         if file.place.at > start || file.place.rewind_mark.is_some_and(|(before, _)| before != rewind) {

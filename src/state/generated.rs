@@ -94,6 +94,14 @@ pub struct File {
     /// Of a compressed file: its own length when `size` was found out; 0 in states of version 0.1.
     #[prost(uint64, tag = "20")]
     pub packed_size: u64,
+    /// A place that was read early, where the head is not even one line, and the bytes before it, hashed, at most 4096; 0
+    /// where there is none, and in states of version 0.1.
+    #[prost(uint64, tag = "21")]
+    pub pin: u64,
+    #[prost(uint32, tag = "22")]
+    pub pin_len: u32,
+    #[prost(bytes = "vec", tag = "23")]
+    pub pin_hash: ::prost::alloc::vec::Vec<u8>,
     /// The container that wrote it, as of first sight; absent where nothing was known of one, and in older states.
     #[prost(message, optional, tag = "19")]
     pub container: ::core::option::Option<Container>,

@@ -36,6 +36,8 @@ impl Memory {
             Entry::Machine(id) => self.machine = Some(id),
             Entry::File(mut known) => {
                 self.share(&mut known);
+                // Several threads say what is known; one that was faster may not have known of it.
+                known.pin = known.pin.or(self.files.get(&known.origin.name).and_then(|before| before.pin));
                 self.files.insert(known.origin.name, known);
             }
             Entry::Gone(name) => {

@@ -23,6 +23,7 @@ fn known(name: u64) -> Known {
         packing: Packing::Zstd,
         size: 8,
         packed_size: 6,
+        pin: Some((5000, Mark::of(b"pin"))),
         is_deleted: true,
         is_lost: true,
         last_seen: Nanos(9),
@@ -128,7 +129,7 @@ fn a_file_is_what_it_was_whatever_is_known_of_its_container() {
 fn a_file_of_a_state_of_before_has_no_container() {
     // As version 0.1 wrote it before there were containers.
     let bytes = hex(OLD_FILE);
-    assert_eq!(Entry::decode(&bytes), Some(Entry::File(Known { packed_size: 0, ..known(1) })));
+    assert_eq!(Entry::decode(&bytes), Some(Entry::File(Known { packed_size: 0, pin: None, ..known(1) })));
 }
 
 #[test]

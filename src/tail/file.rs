@@ -264,6 +264,12 @@ impl TailFile {
         self.settled.get(output).and_then(|settled| *lock(&settled.point))
     }
 
+    /// A reader has read up to `end`, with this mark before it, and saw no end of a line in the head. Returns what is
+    /// to be persisted before anything of it is sent, when that is news.
+    pub fn pin(&self, end: u64, mark: &Mark) -> Option<Known> {
+        self.update(|known| known.pin = known.pin.or(Some((end, *mark)).filter(|_| end > Mark::MAX as u64)))
+    }
+
     /// Output number `output` or another has read up to `end`, with this mark before it.
     pub fn note_read(&self, end: u64, mark: &Mark) {
         let mut trail = lock(&self.trail);

@@ -105,6 +105,7 @@ impl Registry {
             packing: content.backing.packing,
             size: 0,
             packed_size: content.packed_size(),
+            pin: None,
             is_deleted: false,
             is_lost: false,
             last_seen: now.day(),

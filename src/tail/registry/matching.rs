@@ -138,7 +138,9 @@ impl Registry {
         let ends = |of: Remembered| {
             let marks = |point: Point| point.marks().map(|(end, mark)| (end, mark.len));
             let points = of.points.into_iter().flat_map(marks);
-            points.chain(of.trail.into_iter().map(|(end, mark)| (end, mark.len))).collect::<Vec<_>>()
+            points
+                .chain(of.trail.into_iter().chain(of.known.pin).map(|(end, mark)| (end, mark.len)))
+                .collect::<Vec<_>>()
         };
         let all = with_head.map(|relative| relative.of).chain(own.map(|own| own.remembered.clone()));
         all.flat_map(ends).collect()
@@ -209,6 +211,12 @@ impl Content {
         }
         // A copy that was made before the last bytes were written never had them.
         let is_short_copy = |point: &Point| known.size > 0 && known.size < point.at && self.size >= known.size;
+        if let Some((end, mark)) = known.pin
+            && self.size >= end
+            && self.mark(end, mark.len)? != Some(mark)
+        {
+            return Ok(false);
+        }
         for point in points {
             let mut is_there = self.size >= point.at;
             for (end, mark) in point.marks() {
@@ -285,6 +293,14 @@ fn likeness(of: &Remembered, content: &Content, inspected: Option<&Inspected>) -
         None => Some(content.mark(end, mark.len).ok().flatten() == Some(*mark)),
     };
     let (mut is_short, mut is_unasked) = (false, false);
+    if let Some((end, mark)) = &of.known.pin {
+        match (len >= *end).then(|| has(*end, mark)) {
+            None => is_short = true,
+            Some(Some(true)) => {}
+            Some(Some(false)) => return Likeness::Other,
+            Some(None) => is_unasked = true,
+        }
+    }
     for point in &of.points {
         if len < point.at {
             is_short = true;

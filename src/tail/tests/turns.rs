@@ -110,3 +110,43 @@ fn a_family_that_gets_new_files_all_the_time_is_not_waited_for_for_ever() {
     }
     assert_eq!(longest, 5);
 }
+
+/// Nothing of either is acknowledged: only what was read early, and may have been sent, tells which is which.
+#[test]
+fn files_that_begin_alike_and_are_not_acknowledged_are_told_apart() {
+    let text = |n: u32| format!("{} {n} {}\n", "x".repeat(5000), n.to_string().repeat(300));
+    let mut rig = Rig::new();
+    let (mut files, mut names) = (Vec::new(), Vec::new());
+    for n in 1..=3 {
+        rig.append(&format!("{n}.log"), &text(n));
+        let (file, _) = rig.open_one();
+        assert!(file.pin(5100, &Mark::of(&text(n).as_bytes()[..5100])).is_some());
+        names.push(file.name());
+        files.push(file);
+    }
+    let of = |file: &Arc<TailFile>| Remembered { known: file.known_now(), points: vec![start(file)], trail: vec![] };
+    let mut remembered: Vec<Remembered> = files.iter().map(of).collect();
+    let folder = rig.folder;
+    for (n, remembered) in (1..=3).zip(&mut remembered) {
+        fs::remove_file(folder.path().join(format!("{n}.log"))).unwrap();
+        remembered.known.seen_at = folder.path().join("a.log").to_string_lossy().into();
+        remembered.known.origin.path = remembered.known.seen_at.clone();
+    }
+    // The other way round than they were written.
+    for (n, nth) in [(1, 3), (2, 1), (3, 2)] {
+        fs::write(folder.path().join(format!("a.log.{nth}.gz")), packed::gzip(&text(n))).unwrap();
+    }
+    fs::write(folder.path().join("a.log"), "live\n").unwrap();
+    let mut rig = Rig::with(folder, remembered);
+    let mut found = Vec::new();
+    for _ in 0..3 {
+        rig.uptime += 40;
+        found.extend(opened_in(&rig.look_into().0).into_iter().filter(|file| file.is_packed()));
+    }
+    assert_eq!(found.len(), 3);
+    for file in found {
+        let n = 1 + names.iter().position(|name| *name == file.name()).expect("a name that is known") as u32;
+        let mut point = start(&file);
+        assert_eq!(rig.read(&file, &mut point), Some(text(n)), "the name of number {n}");
+    }
+}
