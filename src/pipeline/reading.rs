@@ -15,7 +15,6 @@ use crate::{
     state::Entry,
     tail::{Buffer, Burst, Life, TURN},
 };
-use memchr::memchr;
 use std::{io, time::Duration};
 
 /// How a turn ended.
@@ -197,9 +196,10 @@ impl Lane {
             file.place.mark = Mark::of(&bytes[..pos]);
             file.file.note_read(file.place.at, &file.place.mark);
             self.counts.read_bytes += file.place.at - start;
-            if start == 0 && memchr(b'\n', &bytes[..bytes.len().min(Mark::MAX)]).is_none() {
-                let known = file.file.pin(file.place.at, &file.place.mark);
-                self.store.append(known.map(Entry::File));
+            if start == 0
+                && let Some(known) = file.file.note_first(&bytes[..pos], file.place.at, &file.place.mark)
+            {
+                self.store.append([Entry::File(known)]);
                 self.needs_sync = true;
             }
         }

@@ -36,8 +36,13 @@ impl Memory {
             Entry::Machine(id) => self.machine = Some(id),
             Entry::File(mut known) => {
                 self.share(&mut known);
-                // Several threads say what is known; one that was faster may not have known of it.
-                known.pin = known.pin.or(self.files.get(&known.origin.name).and_then(|before| before.pin));
+                if let Some(before) = self.files.get(&known.origin.name) {
+                    // Several threads say what is known; one that was faster may have known less.
+                    known.pin = known.pin.or(before.pin);
+                    if before.head.len > known.head.len {
+                        known.head = before.head;
+                    }
+                }
                 self.files.insert(known.origin.name, known);
             }
             Entry::Gone(name) => {

@@ -264,10 +264,19 @@ impl TailFile {
         self.settled.get(output).and_then(|settled| *lock(&settled.point))
     }
 
-    /// A reader has read up to `end`, with this mark before it, and saw no end of a line in the head. Returns what is
-    /// to be persisted before anything of it is sent, when that is news.
-    pub fn pin(&self, end: u64, mark: &Mark) -> Option<Known> {
-        self.update(|known| known.pin = known.pin.or(Some((end, *mark)).filter(|_| end > Mark::MAX as u64)))
+    /// A reader has read `bytes`, the first of the content, and framed them up to `end`, with this mark before it. Returns
+    /// what is to be persisted before anything of it is sent: by what was known when it was opened it may not be found
+    /// again.
+    pub fn note_first(&self, bytes: &[u8], end: u64, mark: &Mark) -> Option<Known> {
+        self.grow_head(bytes);
+        // A line has a time or an id; the middle of one may be like others.
+        let is_line = memchr::memchr(b'\n', &bytes[..bytes.len().min(Mark::MAX)]).is_some();
+        let mut now = lock(&self.now);
+        if !is_line && end > Mark::MAX as u64 {
+            now.pin = now.pin.or(Some((end, *mark)));
+        }
+        let is_news = now.pin != self.known.pin || now.head.len > self.known.head.len;
+        is_news.then(|| now.clone())
     }
 
     /// Output number `output` or another has read up to `end`, with this mark before it.

@@ -30,7 +30,7 @@ impl Rig {
     }
 
     /// Compressed files that are opened by so many looks.
-    fn opened_packed(&mut self, looks: usize, seconds: u64) -> Vec<Arc<TailFile>> {
+    pub(super) fn opened_packed(&mut self, looks: usize, seconds: u64) -> Vec<Arc<TailFile>> {
         let mut found = Vec::new();
         for _ in 0..looks {
             self.uptime += seconds;

@@ -120,7 +120,8 @@ fn files_that_begin_alike_and_are_not_acknowledged_are_told_apart() {
     for n in 1..=3 {
         rig.append(&format!("{n}.log"), &text(n));
         let (file, _) = rig.open_one();
-        assert!(file.pin(5100, &Mark::of(&text(n).as_bytes()[..5100])).is_some());
+        let text = text(n);
+        assert!(file.note_first(text.as_bytes(), 5100, &Mark::of(&text.as_bytes()[..5100])).is_some());
         names.push(file.name());
         files.push(file);
     }
@@ -149,4 +150,22 @@ fn files_that_begin_alike_and_are_not_acknowledged_are_told_apart() {
         let mut point = start(&file);
         assert_eq!(rig.read(&file, &mut point), Some(text(n)), "the name of number {n}");
     }
+}
+
+/// It was empty when it was opened, and no look has seen it grow before it was read and sent.
+#[test]
+fn a_file_is_known_by_what_was_read_of_it_before_a_look_sees_that() {
+    let mut rig = Rig::new();
+    rig.append("a.log", "");
+    let (file, _) = rig.open_one();
+    rig.append("a.log", "one\n");
+    assert_eq!(file.known_now().head.len, 0);
+    let known = file.note_first(b"one\n", 4, &Mark::of(b"one\n")).expect("something to persist");
+    let remembered = Remembered { known, points: vec![start(&file)], trail: vec![] };
+    fs::remove_file(rig.path("a.log")).unwrap();
+    fs::write(rig.path("a.log.1.gz"), packed::gzip("one\n")).unwrap();
+    rig.append("a.log", "live\n");
+    let mut rig = Rig::with(rig.folder, vec![remembered]);
+    let found = rig.opened_packed(3, 40);
+    assert_eq!(found.iter().map(|file| file.name()).collect::<Vec<_>>(), [file.name()]);
 }
