@@ -34,6 +34,8 @@ pub(super) enum Decision {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Likeness {
     Same,
+    /// It begins like it, and nothing more is known of it.
+    Alike,
     Other,
     /// What is there of it does not contradict.
     TooShort,
@@ -83,7 +85,9 @@ impl Registry {
             };
             let is_saved = relative.at == Whereabouts::Missing && is_saved(&relative.of.known);
             match likeness {
-                Likeness::Same if is_saved => spooled = Some(relative.of.known.origin.name),
+                // Another that begins alike is not skipped as its copy.
+                Likeness::Alike if relative.at != Whereabouts::Missing => {}
+                Likeness::Same | Likeness::Alike if is_saved => spooled = Some(relative.of.known.origin.name),
                 _ if is_saved => {}
                 Likeness::Other => {}
                 Likeness::Unasked => asks_again = true,
@@ -91,7 +95,7 @@ impl Registry {
                     is_growing |= relative.source.is_some() && inspected.is_none();
                     is_undecided |= relative.is_recent && relative.of.known.packing == Packing::Plain
                 }
-                Likeness::Same => {
+                Likeness::Same | Likeness::Alike => {
                     let read = relative.of.points.iter().map(|point| point.at).max().unwrap_or(0);
                     let evidence = read.max(u64::from(relative.of.known.head.len));
                     let rank = |evidence: u64, relative: &Relative| {
@@ -125,7 +129,9 @@ impl Registry {
     /// Whether a file that was found to be a copy of the content still is one.
     pub(super) fn is_like(&self, file: &TailFile, content: &Content) -> bool {
         match content.backing.packing {
-            Packing::Plain => likeness(&Remembered::of(file), content, None) == Likeness::Same,
+            Packing::Plain => {
+                matches!(likeness(&Remembered::of(file), content, None), Likeness::Same | Likeness::Alike)
+            }
             Packing::Gzip | Packing::Zstd => has_head(&content.head, &file.head()),
         }
     }
@@ -149,8 +155,8 @@ impl Registry {
     /// The content that a compressed file held, when it still does: another member was appended to it, or it was cut off.
     pub(super) fn goes_on(&self, content: &Content, inspected: Option<&Inspected>) -> Option<FileName> {
         let own = self.absent.get(self.candidate(content)?)?;
-        let is_same = likeness(&own.remembered, content, Some(inspected?)) == Likeness::Same;
-        is_same.then(|| own.name())
+        let found = likeness(&own.remembered, content, Some(inspected?));
+        matches!(found, Likeness::Same | Likeness::Alike).then(|| own.name())
     }
 
     /// The remembered content that lives in the file with this identity, if any.
@@ -316,11 +322,13 @@ fn likeness(of: &Remembered, content: &Content, inspected: Option<&Inspected>) -
     }
     // A copy that was made before the last bytes were written and read, or is looked at while the content is read on.
     let trail = of.trail.iter().rev().filter(|(end, _)| *end <= len);
+    let is_marked = of.known.pin.is_some() || of.points.iter().any(|point| point.at > 0);
     match trail.filter_map(|(end, mark)| has(*end, mark)).next() {
         Some(false) => Likeness::Other,
         Some(true) => Likeness::Same,
         None if is_unasked => Likeness::Unasked,
         None if is_short => Likeness::TooShort,
-        None => Likeness::Same,
+        None if is_marked => Likeness::Same,
+        None => Likeness::Alike,
     }
 }

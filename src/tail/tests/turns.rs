@@ -169,3 +169,27 @@ fn a_file_is_known_by_what_was_read_of_it_before_a_look_sees_that() {
     let found = rig.opened_packed(3, 40);
     assert_eq!(found.iter().map(|file| file.name()).collect::<Vec<_>>(), [file.name()]);
 }
+
+/// Neither is read yet, and both are renamed while the second is looked into.
+#[test]
+fn a_compressed_file_that_begins_like_another_is_not_its_copy() {
+    let text = |n: u32| format!("{} {n}\n", "x".repeat(5000));
+    let mut rig = Rig::new();
+    rig.append("a.log", "live\n");
+    fs::write(rig.path("a.log.1.gz"), packed::gzip(&text(1))).unwrap();
+    assert_eq!(rig.opened_packed(2, 1).len(), 1);
+    let shift = |rig: &Rig, n: u32| {
+        fs::rename(rig.path(&format!("a.log.{n}.gz")), rig.path(&format!("a.log.{}.gz", n + 1))).unwrap();
+    };
+    shift(&rig, 1);
+    fs::write(rig.path("a.log.1.gz"), packed::gzip(&text(2))).unwrap();
+    let mut opened = Vec::new();
+    for change in rig.look() {
+        let Change::Inspect(inspection) = change else { continue };
+        shift(&rig, 2);
+        shift(&rig, 1);
+        rig.registry.inspected(inspection.run(), rig.clock(), &mut opened);
+    }
+    opened.extend(rig.look_into().0);
+    assert_eq!(opened_in(&opened).len(), 1, "{:?}", rig.registry);
+}
