@@ -11,7 +11,7 @@ pub(crate) struct Tally {
     pub(crate) lines: usize,
     /// Lines that were stored, repeated ones included.
     pub(crate) sends: usize,
-    /// By the agent's life: the most source bytes that it sent although an earlier life had sent them.
+    /// By the agent's life: the source bytes that it had sent and a later life sent again.
     pub(crate) resent_bytes: BTreeMap<u32, u64>,
     /// The same in lines.
     pub(crate) resent_lines: u64,
@@ -68,8 +68,9 @@ pub(crate) fn check_but(destination: &Destination, truth: &[Vec<u8>], lost: &[Ve
         }
     }
     for (body, lives) in &lives {
-        // In every life but the first it was sent again.
-        for life in lives.iter().skip(1) {
+        // Its being sent again is due to the end of the life that had sent it last: two lives can have been in different
+        // files, and the third sends what both of them had under way.
+        for life in lives.iter().rev().skip(1) {
             *tally.resent_bytes.entry(*life).or_default() += body.len() as u64 + 1;
             tally.resent_lines += 1;
         }
