@@ -106,6 +106,12 @@ pub struct Point {
 }
 
 impl Point {
+    /// The beginning of the file of this name.
+    pub fn start(name: FileName) -> Point {
+        let (mark, at_mark) = (Mark::default(), Mark::default());
+        Point { rewind: 0, at: 0, seq: 0, chain: Chain::start(name), time: None, mark, at_mark }
+    }
+
     /// The places in the file that have a mark, with it.
     pub fn marks(&self) -> impl Iterator<Item = (u64, Mark)> + use<> {
         let at = (self.at > self.rewind).then_some((self.at, self.at_mark));

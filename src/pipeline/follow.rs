@@ -3,6 +3,7 @@
 mod opened;
 #[cfg(test)]
 mod tests;
+
 use super::{
     alarm,
     containers::Containers,

@@ -4,7 +4,7 @@ mod turns;
 use super::*;
 use crate::{
     discover::{Pattern, Search, scan},
-    model::{Chain, Container, Mark, Nanos, Point},
+    model::{Container, Mark, Nanos, Point},
 };
 use std::{
     fs,
@@ -118,15 +118,7 @@ fn opened_in(changes: &[Change]) -> Vec<Arc<TailFile>> {
 }
 
 fn start(file: &TailFile) -> Point {
-    Point {
-        rewind: 0,
-        at: 0,
-        seq: 0,
-        chain: Chain::start(file.name()),
-        time: None,
-        mark: Mark::default(),
-        at_mark: Mark::default(),
-    }
+    Point::start(file.name())
 }
 
 #[test]

@@ -290,21 +290,39 @@ fn conmon_renames_over() {
     joins(Rotation::Over);
 }
 
+/// An agent of one pod, and the path of its container's log.
+fn pod(glob: &str) -> (Site, PathBuf) {
+    let mut site = Site::new();
+    site.kind = "container";
+    site.source = "prefix = \"audit:\"".into();
+    site.glob = glob.into();
+    let path = site.log("pods/ns_pod_1234/app/0.log");
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    (site, path)
+}
+
+/// A piece as a CRI runtime writes it.
+fn line(tag: &str, text: &[u8]) -> Vec<u8> {
+    [b"2024-01-02T15:04:05.1Z stdout ", tag.as_bytes(), b" ", text, b"\n"].concat()
+}
+
+fn audit(body: &[u8]) -> Vec<u8> {
+    line("F", &[b"audit: ", body].concat())
+}
+
+/// Whether the state has the output at this place in some file.
+fn has_got_to(site: &Site, at: u64) -> bool {
+    let Ok(Some(memory)) = auditship::state::read(&site.path("state")) else { return false };
+    memory.cursors.get("loki").is_some_and(|cursors| cursors.values().any(|point| point.at == at))
+}
+
 /// A file in the middle that needs nothing itself still stands between its neighbours: what the older one leaves open
 /// is not the newer one's.
 #[test]
 fn a_settled_file_is_still_between_its_neighbours() {
     let destination = Destination::new();
-    let mut site = Site::new();
-    site.kind = "container";
-    site.source = "prefix = \"audit:\"".into();
-    site.glob = "pods/*/*/*.log*".into();
-    let path = site.log("pods/ns_pod_1234/app/0.log");
-    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    let (site, path) = pod("pods/*/*/*.log*");
     let truth: Vec<Vec<u8>> = ["first", "last"].map(|id| event(id, "login", "acme")).into_iter().collect();
-    let line =
-        |tag: &str, text: &[u8]| [b"2024-01-02T15:04:05.1Z stdout ", tag.as_bytes(), b" ", text, b"\n"].concat();
-    let audit = |body: &Vec<u8>| line("F", &[b"audit: ", &body[..]].concat());
     let between = with_suffix(&path, ".20240102-150002");
     fs::write(with_suffix(&path, ".20240102-150001"), [audit(&truth[0]), line("P", b"not")].concat()).unwrap();
     fs::write(&between, [line("F", b" ours"), line("F", b"nor this")].concat()).unwrap();
@@ -313,10 +331,7 @@ fn a_settled_file_is_still_between_its_neighbours() {
 
     destination.script(|_| Meeting::Answer(503, "", "busy"));
     let mut agent = site.start(&destination);
-    eventually(seconds(20), "the file between is read to its end", || {
-        let Ok(Some(memory)) = auditship::state::read(&site.path("state")) else { return false };
-        memory.cursors.get("loki").is_some_and(|cursors| cursors.values().any(|point| point.at == len))
-    });
+    eventually(seconds(20), "the file between is read to its end", || has_got_to(&site, len));
     agent.kill_9();
     destination.script(|_| Meeting::Pass);
     let mut agent = site.start(&destination);
@@ -338,33 +353,19 @@ fn a_settled_file_is_still_between_its_neighbours() {
 #[test]
 fn a_copy_that_ends_before_an_open_line_is_read_on() {
     let destination = Destination::new();
-    let mut site = Site::new();
-    site.kind = "container";
-    site.source = "prefix = \"audit:\"".into();
-    site.glob = "pods/*/*/*.log".into();
-    let path = site.log("pods/ns_pod_1234/app/0.log");
-    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    let (site, path) = pod("pods/*/*/*.log");
     // More than the beginning, by which a copy is not known yet.
     let ids = ["first".to_owned(), "long".repeat(2000), "last".to_owned()];
     let truth: Vec<Vec<u8>> = ids.map(|id| event(&id, "login", "acme")).into_iter().collect();
-    let line =
-        |tag: &str, text: &[u8]| [b"2024-01-02T15:04:05.1Z stdout ", tag.as_bytes(), b" ", text, b"\n"].concat();
-    let audit = |body: &Vec<u8>| line("F", &[b"audit: ", &body[..]].concat());
-    let is_at = |end: u64| {
-        let memory = auditship::state::read(&site.path("state"));
-        let Ok(Some(memory)) = memory else { return false };
-        memory.cursors.get("loki").is_some_and(|cursors| cursors.values().any(|point| point.at == end))
-    };
-
     fs::write(&path, [audit(&truth[0]), audit(&truth[1])].concat()).unwrap();
     let mut agent = site.start(&destination);
     let first = fs::metadata(&path).unwrap().len();
-    eventually(seconds(20), "the first arrive", || destination.stored() == 2 && is_at(first));
+    eventually(seconds(20), "the first arrive", || destination.stored() == 2 && has_got_to(&site, first));
     let copy = fs::read(&path).unwrap();
     let (begin, end) = truth[2].split_at(20);
     open(&path).write_all(&line("P", &[b"audit: ", begin].concat())).unwrap();
     let all = fs::metadata(&path).unwrap().len();
-    eventually(seconds(20), "the beginning of a line is read", || is_at(all - 2));
+    eventually(seconds(20), "the beginning of a line is read", || has_got_to(&site, all - 2));
     fs::write(with_suffix(&path, ".1"), copy).unwrap();
     File::create(&path).unwrap();
     open(&path).write_all(&line("F", end)).unwrap();

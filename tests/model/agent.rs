@@ -87,15 +87,7 @@ impl Agent {
                         let before = state.known.insert(file.name(), file.known.clone());
                         assert!(before.is_none(), "a new content has the name of another: {before:?}");
                     }
-                    let start = Point {
-                        rewind: 0,
-                        at: 0,
-                        seq: 0,
-                        chain: Chain::start(file.name()),
-                        time: None,
-                        mark: Mark::default(),
-                        at_mark: Mark::default(),
-                    };
+                    let start = Point::start(file.name());
                     let point = state.points.get(&file.name()).copied().unwrap_or(start);
                     file.set_committed(0, point);
                     self.files.insert(file.key, (file, point, Lines::default()));

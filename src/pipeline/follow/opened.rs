@@ -2,7 +2,7 @@
 
 use super::{Follow, Target};
 use crate::{
-    model::{Chain, Mark, Point},
+    model::{Mark, Point},
     pipeline::{alarm, lane::Event, settings::StartAt},
     state::Entry,
     tail::TailFile,
@@ -45,15 +45,7 @@ impl Follow {
 
     /// Where an output begins in a file that it has not read before.
     fn first_point(&self, file: &TailFile, target: &Target, is_old: bool) -> Point {
-        let start = Point {
-            rewind: 0,
-            at: 0,
-            seq: 0,
-            chain: Chain::start(file.name()),
-            time: None,
-            mark: Mark::default(),
-            at_mark: Mark::default(),
-        };
+        let start = Point::start(file.name());
         let source = self.sources.get(file.source).cloned().unwrap_or_default();
         // A file that appears after the first look was written after it: all of it is new.
         let is_old = is_old && !self.listed.contains(&(source, target.name.clone())) && file.known.generation == 0;

@@ -53,18 +53,24 @@ fn the_files_of_other_sources_leave_no_doubt() {
     assert!(!rig.look_while(|_| ()));
 }
 
+/// A start after all of a file was read and is needed again; and a beginning that others may have too.
+fn needed_from_its_start() -> (Rig, Arc<TailFile>, String) {
+    let alike = "x".repeat(5000);
+    let mut rig = Rig::new();
+    rig.append("a.log", &format!("{alike} one\n"));
+    let (file, _) = rig.open_one();
+    let mut point = start(&file);
+    rig.read(&file, &mut point);
+    (point.rewind, point.mark) = (0, Mark::default());
+    let rig = rig.restart(&[(&file, point)]);
+    (rig, file, alike)
+}
+
 /// More of it is done than is needed again: only the bytes before that tell it from one that begins alike.
 #[test]
 fn equal_beginnings_do_not_make_a_file_another_that_is_needed_from_its_start() {
     fn check(name: &str, keep: impl Fn(&str) -> Vec<u8>) {
-        let alike = "x".repeat(5000);
-        let mut rig = Rig::new();
-        rig.append("a.log", &format!("{alike} one\n"));
-        let (file, _) = rig.open_one();
-        let mut point = start(&file);
-        rig.read(&file, &mut point);
-        (point.rewind, point.mark) = (0, Mark::default());
-        let mut rig = rig.restart(&[(&file, point)]);
+        let (mut rig, file, alike) = needed_from_its_start();
         fs::remove_file(rig.path("a.log")).unwrap();
         fs::write(rig.path(name), keep(&format!("{alike} two, and more\n"))).unwrap();
         rig.append("a.log", "live\n");
@@ -82,14 +88,7 @@ fn equal_beginnings_do_not_make_a_file_another_that_is_needed_from_its_start() {
 
 #[test]
 fn nor_does_the_inode_together_with_an_equal_beginning() {
-    let alike = "x".repeat(5000);
-    let mut rig = Rig::new();
-    rig.append("a.log", &format!("{alike} one\n"));
-    let (file, _) = rig.open_one();
-    let mut point = start(&file);
-    rig.read(&file, &mut point);
-    (point.rewind, point.mark) = (0, Mark::default());
-    let mut rig = rig.restart(&[(&file, point)]);
+    let (mut rig, file, alike) = needed_from_its_start();
     fs::write(rig.path("a.log"), format!("{alike} two, and more\n")).unwrap();
     let (other, is_remembered) = rig.open_one();
     assert!(!is_remembered && other.name() != file.name());
