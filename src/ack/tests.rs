@@ -11,6 +11,7 @@ fn point(at: u64) -> Point {
         time: None,
         mark: Mark::default(),
         at_mark: Mark::default(),
+        within: [false; 2],
     }
 }
 

@@ -26,6 +26,11 @@ impl Framer {
         if settings.is_container { Framer::Container(Box::default()) } else { Framer::default() }
     }
 
+    /// At the start of a line; `within`: by stream, whether a line goes on that is not ours.
+    pub fn within(settings: &Settings, within: [bool; 2]) -> Framer {
+        if within == [false; 2] { Framer::new(settings) } else { Framer::begin_with(Carry::default().within(within)) }
+    }
+
     /// At the start of the file that follows the one in which `carry` was left open.
     pub fn begin_with(carry: Carry) -> Framer {
         Framer::Container(Box::new(Container::begin_with(carry)))

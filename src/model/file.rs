@@ -103,13 +103,21 @@ pub struct Point {
     /// The mark of the bytes before `at`: a file that only begins alike is not taken for this one, whatever `rewind`
     /// is. Empty where it is not known.
     pub at_mark: Mark,
+    /// By stream of a container's file: whether the file begins within a line that is not ours and that the file before
+    /// left open. That one is not needed again for it.
+    pub within: [bool; 2],
 }
 
 impl Point {
     /// The beginning of the file of this name.
     pub fn start(name: FileName) -> Point {
         let (mark, at_mark) = (Mark::default(), Mark::default());
-        Point { rewind: 0, at: 0, seq: 0, chain: Chain::start(name), time: None, mark, at_mark }
+        Point { rewind: 0, at: 0, seq: 0, chain: Chain::start(name), time: None, mark, at_mark, within: [false; 2] }
+    }
+
+    /// Whether reading on from there is the same.
+    pub fn is_at(&self, other: &Point) -> bool {
+        (self.at, self.rewind, self.within) == (other.at, other.rewind, other.within)
     }
 
     /// The places in the file that have a mark, with it.

@@ -67,7 +67,7 @@ impl Lane {
             (safe.rewind, safe.mark) = before.unwrap_or((committed.rewind, committed.mark));
             self.dirty.insert(key);
         }
-        if (safe.at, safe.rewind) == (committed.at, committed.rewind) {
+        if safe.is_at(&committed) {
             return None;
         }
         file.file.set_committed(self.plan.index, safe);
@@ -94,6 +94,6 @@ impl Lane {
             return false;
         };
         let is_needed = file.turn == Turn::Complete || committed.rewind < len(&file.file);
-        (safe.at, safe.rewind) == (committed.at, committed.rewind) && !(file.frame.is_container() && is_needed)
+        safe.is_at(&committed) && !(file.frame.is_container() && is_needed)
     }
 }

@@ -58,6 +58,8 @@ pub(super) struct Place {
     pub rewind_mark: Option<(u64, Mark)>,
     /// The place to rewind to that was the last before that one.
     pub before: Option<(u64, Mark)>,
+    /// As in the point: what the file begins within.
+    pub within: [bool; 2],
     /// Of the line that is leaving in parts, by stream of a container; of other files the first.
     pub open: [Option<OpenLine>; 2],
 }
@@ -84,7 +86,8 @@ impl LaneFile {
                 time: point.time,
                 mark: point.mark,
                 ahead: point.mark,
-                framer: Framer::new(&frame),
+                framer: Framer::within(&frame, if point.rewind == 0 { point.within } else { [false; 2] }),
+                within: point.within,
                 rewind_mark: None,
                 before: None,
                 open: [None; 2],
@@ -136,6 +139,7 @@ impl Place {
 
     /// The same, where `at_mark` is the mark of the bytes before `at`.
     pub(super) fn point_from(&self, rewind: u64, mark: Mark, at_mark: Mark) -> Point {
-        Point { rewind, at: self.at, seq: self.seq, chain: self.chain, time: self.time, mark, at_mark }
+        let &Place { at, seq, chain, time, within, .. } = self;
+        Point { rewind, at, seq, chain, time, mark, at_mark, within }
     }
 }

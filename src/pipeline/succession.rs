@@ -6,7 +6,7 @@ use super::{containers::Containers, files::LaneFile, lane::Lane};
 use crate::{
     ack::FileKey,
     frame::Framer,
-    model::{Packing, packing_of},
+    model::{Mark, Packing, packing_of},
     tail::{Change, Life, TailFile},
 };
 use std::{
@@ -177,9 +177,15 @@ impl Lane {
         match before.turn {
             Turn::Complete => {
                 before.turn = Turn::Handed(file.file.key);
-                file.place.framer = Framer::begin_with(before.place.framer.carry());
+                // One that had nothing to do any more does not know what it left open.
+                let carry = before.place.framer.carry().within(file.place.within);
+                file.place.within = carry.foreign();
+                file.place.framer = Framer::begin_with(carry);
                 file.place.open = before.place.open;
                 file.turn = Turn::Begun;
+                if file.place.within != [false; 2] {
+                    self.scanned(file, file.place.point_with(0, Mark::default()));
+                }
                 true
             }
             // It was handed to one that is gone.
@@ -261,9 +267,8 @@ impl Lane {
         let is_done = |key: &FileKey| {
             let place =
                 self.files.get(key).filter(|file| matches!(file.turn, Turn::Handed(_))).map(|file| &file.place);
-            // A line that is not ours is not held for the next life: it may never end.
             place.is_some_and(|place| match place.framer.held() {
-                0 => place.framer.rewind(place.at) < place.at,
+                0 => place.framer.rewind(place.at) < place.at && self.is_passed_on(*key),
                 _ => self.is_succeeded(*key),
             })
         };
@@ -291,6 +296,14 @@ impl Lane {
     /// The place of a file in the order in which those of its container were written.
     pub(super) fn nth(&self, key: FileKey) -> usize {
         self.files.get(&key).map_or(0, |file| self.relatives(file).0.len())
+    }
+
+    /// Whether the point of the file that goes on with this one's open lines, which are not ours, says so. This one is not
+    /// held for the next life then: they may never end.
+    fn is_passed_on(&self, key: FileKey) -> bool {
+        let Some(Turn::Handed(heir)) = self.files.get(&key).map(|file| file.turn) else { return false };
+        let Some((file, safe)) = self.files.get(&heir).zip(self.ledger.safe(heir)) else { return true };
+        safe.rewind > 0 || safe.within == file.place.within
     }
 
     /// Whether the file that goes on with this one's open lines has finished them, also for the time after a crash.

@@ -120,6 +120,8 @@ impl Entry {
                 mark_hash: point.mark.hash.to_vec(),
                 acked_mark_len: if point.rewind < point.at { point.at_mark.len } else { 0 },
                 acked_mark_hash: if point.rewind < point.at { point.at_mark.hash.to_vec() } else { Vec::new() },
+                within_stdout: point.within[0],
+                within_stderr: point.within[1],
             }),
             Entry::LabelValue { label, value } => {
                 Kind::LabelValue(pb::LabelValue { label: label.clone(), value: value.clone() })
@@ -192,6 +194,7 @@ impl Entry {
                     time: cursor.time.map(Nanos),
                     mark: rewind_mark,
                     at_mark,
+                    within: [cursor.within_stdout, cursor.within_stderr],
                 };
                 if point.rewind > point.at {
                     return None;

@@ -160,6 +160,11 @@ pub struct Cursor {
     pub acked_mark_len: u32,
     #[prost(bytes = "vec", tag = "11")]
     pub acked_mark_hash: ::prost::alloc::vec::Vec<u8>,
+    /// The file begins within a line of a container that is not shipped, by stream: the file before left it open.
+    #[prost(bool, tag = "12")]
+    pub within_stdout: bool,
+    #[prost(bool, tag = "13")]
+    pub within_stderr: bool,
 }
 /// A value that a label may have; written before the first record with it is sent.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

@@ -48,7 +48,16 @@ fn of_container(name: u64) -> Known {
 
 fn point(at: u64) -> Point {
     let (mark, at_mark) = (Mark::of(b"x"), Mark::of(b"y"));
-    Point { rewind: at - 1, at, seq: 3, chain: Chain([9; 32]), time: Some(Nanos(-1)), mark, at_mark }
+    Point {
+        rewind: at - 1,
+        at,
+        seq: 3,
+        chain: Chain([9; 32]),
+        time: Some(Nanos(-1)),
+        mark,
+        at_mark,
+        within: [false, true],
+    }
 }
 
 fn cursor(at: u64) -> Entry {

@@ -349,6 +349,33 @@ fn a_settled_file_is_still_between_its_neighbours() {
     check(&destination, &truth);
 }
 
+/// A line that is not ours lies in two files, and what is in the second one looks like ours.
+#[test]
+fn a_line_that_is_not_ours_goes_on_over_a_kill() {
+    let destination = Destination::new();
+    let (site, path) = pod("pods/*/*/*.log*");
+    let truth: Vec<Vec<u8>> = ["first", "last"].map(|id| event(id, "login", "acme")).into_iter().collect();
+    let older = with_suffix(&path, ".20240102-150001");
+    fs::write(&older, [audit(&truth[0]), line("P", b"not")].concat()).unwrap();
+    fs::write(&path, line("P", &[b"audit: ", &truth[1][..]].concat())).unwrap();
+    let mut agent = site.start(&destination);
+    eventually(seconds(20), "the older one is done", || {
+        let Ok(Some(memory)) = auditship::state::read(&site.path("state")) else { return false };
+        let point_of = |path: &Path| {
+            let known = memory.files.values().find(|known| *known.seen_at == *path.to_string_lossy())?;
+            let point = memory.cursors.get("loki")?.get(&known.origin.name)?;
+            Some((point.at == fs::metadata(path).unwrap().len(), point.rewind == point.at))
+        };
+        point_of(&older) == Some((true, true)) && point_of(&path) == Some((true, false))
+    });
+    agent.kill_9();
+    let mut agent = site.start(&destination);
+    open(&path).write_all(&[line("F", b" nor this"), audit(&truth[1])].concat()).unwrap();
+    eventually(seconds(20), "the last one arrives", || destination.stored() >= truth.len());
+    agent.end();
+    check(&destination, &truth);
+}
+
 /// A program that is no runtime copies and truncates a container's log within a line, and its copy is shorter.
 #[test]
 fn a_copy_that_ends_before_an_open_line_is_read_on() {

@@ -245,6 +245,11 @@ impl Join {
         self.text.capacity()
     }
 
+    /// The file begins within a line that is not ours.
+    pub(super) fn pass(&mut self) {
+        *self = Join { state: State::Foreign, is_carried: true, ..Join::default() };
+    }
+
     /// As it goes on in the next file.
     pub(super) fn carried(&self) -> Join {
         if self.state == State::Closed {

@@ -79,6 +79,20 @@ impl Carry {
     pub fn is_empty(&self) -> bool {
         self.joins.iter().all(|join| join.state() == State::Closed)
     }
+
+    /// By stream, whether a line is open that is not ours.
+    pub fn foreign(&self) -> [bool; 2] {
+        self.joins.each_ref().map(|join| join.state() == State::Foreign)
+    }
+
+    /// The same, and where nothing is open, a line that is not ours is.
+    pub fn within(mut self, foreign: [bool; 2]) -> Carry {
+        let closed = self.joins.iter_mut().zip(foreign);
+        closed
+            .filter(|(join, is_foreign)| *is_foreign && join.state() == State::Closed)
+            .for_each(|(join, _)| join.pass());
+        self
+    }
 }
 
 /// What the bytes after those that are held belong to. In a line there is an open join for its stream.
