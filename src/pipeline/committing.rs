@@ -18,12 +18,13 @@ impl Lane {
     pub(super) fn commit_when_due(&mut self, now: Duration) {
         let settled = self.settled();
         let is_in_the_way = self.undurable() > self.plan.window / 16 && self.is_full(0);
-        if now < self.next_commit() && !is_in_the_way {
+        let is_hurried = std::mem::take(&mut self.is_hurried);
+        if now < self.next_commit() && !is_in_the_way && !is_hurried {
             return;
         }
         self.last_commit = now;
         self.commit();
-        if self.undurable() > 0 {
+        if self.undurable() > 0 || is_hurried {
             // When the folder cannot be written the alarm is given, and shipping goes on.
             self.store.sync();
             self.durable = settled;

@@ -116,6 +116,8 @@ pub(super) struct Lane {
     /// Files whose safe position may have moved since it was last handed to the state.
     pub(super) dirty: HashSet<FileKey>,
     pub(super) last_commit: Duration,
+    /// To be committed and synced at the next look.
+    pub(super) is_hurried: bool,
     /// Settled bytes of which the state on disk knows: what a kill does not send again.
     pub(super) durable: u64,
 
@@ -175,6 +177,7 @@ impl Lane {
             ledger: Ledger::default(),
             dirty: HashSet::new(),
             last_commit: Duration::ZERO,
+            is_hurried: false,
             durable: 0,
             in_flight: 0,
             in_flight_records: 0,

@@ -185,6 +185,8 @@ impl Lane {
                 file.turn = Turn::Begun;
                 if file.place.within != [false; 2] {
                     self.scanned(file, file.place.point_with(0, Mark::default()));
+                    // The file before may be gone soon, and with it what says so.
+                    self.is_hurried = true;
                 }
                 true
             }

@@ -280,7 +280,7 @@ impl Run<'_> {
         let mut truth: Vec<&[u8]> = self.story.truth().map(|(_, body)| body).collect();
         truth.extend(signs.iter().map(Vec::as_slice));
         let lost = self.story.truth().filter(|(n, _)| self.lost.contains(n)).map(|(_, body)| body).collect();
-        let tally = check(&self.destination, &truth, &lost);
+        let tally = check(&self.destination, &truth, &lost, (self.case.keeps == Some(0)).then_some(&*self.story));
         for (stream, written) in self.story.streams.iter().enumerate() {
             let written: HashSet<usize> = written.iter().copied().collect();
             let numbers = tally.order.iter().filter_map(|line| number_of(line)).filter(|n| written.contains(n));
@@ -290,7 +290,7 @@ impl Run<'_> {
         let longest = self.gaps.iter().max().copied().unwrap_or_default();
         println!(
             "{name}: {LINES} lines of {} KB, {} audit lines; {} pieces of {} KB in {} files, {} lines across; {} kills, {} ms \
-             without an agent at most, {} pauses; {} in parts, {} records resent, {} missing ({} could be), {} names; \
+             without an agent at most, {} pauses; {} in parts, {} records resent, {} missing ({} could be), {} torn, {} names; \
              {:.1} s of {:.1} s",
             self.story.len() / 1000,
             truth.len() - signs.len(),
@@ -305,6 +305,7 @@ impl Run<'_> {
             tally.duplicates,
             tally.missing,
             self.lost.len(),
+            tally.torn,
             tally.files.len(),
             wrote.as_secs_f64(),
             started.elapsed().as_secs_f64(),
@@ -313,6 +314,7 @@ impl Run<'_> {
         assert!(self.case.rotations.contains(&rotations), "{name}: {rotations} rotations");
         let few = LINES / 1000;
         assert!(self.lost.len() <= few, "{name}: {} lines were gone before anybody could read them", self.lost.len());
+        assert!(tally.torn <= KILLS, "{name}: more torn records than kills: {}", tally.torn);
         assert!(self.errors.is_empty(), "{name}: {:#?}", self.errors);
         assert_eq!(self.site.behind(), 0, "{:#?}", self.site.status());
     }

@@ -242,7 +242,7 @@ fn scene(rotations: &[(Form, Rotation)], kills: [bool; 2]) {
     thread::sleep(seconds(2));
     scene.agent.take().expect("it runs").end();
     let truth: Vec<&[u8]> = torn.iter().flat_map(|torn| torn.log.truth.iter().map(Vec::as_slice)).collect();
-    let tally = check(&scene.destination, &truth, &HashSet::new());
+    let tally = check(&scene.destination, &truth, &HashSet::new(), None);
     println!(
         "partials with a pause of {} s: {} logs, kills {kills:?}: {} lines, {} records resent",
         paused.elapsed().as_secs(),

@@ -62,6 +62,12 @@ impl Story {
         self.lines.iter().enumerate().filter_map(|(n, line)| Some((n, line.body()?)))
     }
 
+    /// Whether a line that is not an audit line ends with a prefix and then `rest`.
+    pub(crate) fn has_foreign_that_ends_with(&self, rest: &[u8]) -> bool {
+        let rest = [PREFIX.as_bytes(), b" ", rest].concat();
+        self.lines.iter().any(|line| line.body.is_none() && line.bytes.ends_with(&rest))
+    }
+
     /// Writes it to about so many files, named so that their order is that of writing, and ending in their stream.
     pub(crate) fn cut(&self, folder: &Path, chunks: usize, rng: &mut Rng) {
         let usual = self.len() / chunks;
