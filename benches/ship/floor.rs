@@ -7,9 +7,9 @@
 
 use auditship::{
     model::{Chain, FileName, LabelSet, Marks, Nanos, Origin, Record, leaf},
-    output::loki::{
-        CONTENT_TYPE, PATH,
-        encode::{self, FileMetadata},
+    output::{
+        FileHead,
+        loki::{CONTENT_TYPE, PATH, encode},
     },
     parse::{Wanted, parse},
 };
@@ -68,7 +68,7 @@ pub(crate) fn run(job: &Job) -> io::Result<()> {
     let first_seen = Nanos::default();
     let (host, path) = (crate::HOST.into(), path.into());
     let origin = Origin { name: NAME, host, path, source: "".into(), first_seen, container: None };
-    let metadata = FileMetadata::new(&origin);
+    let metadata = FileHead { name: NAME, first_seen, bytes: encode::file_metadata(&origin) };
     let mut connection = Connection::open(&job.address)?;
     let mut chain = Chain::start(NAME);
     let mut places: HashMap<String, usize> = HashMap::new();
@@ -158,7 +158,7 @@ impl Connection {
     fn post_largest(&mut self, batches: &mut [Batch]) -> io::Result<()> {
         let Some(batch) = batches.iter_mut().max_by_key(|batch| batch.body.len()) else { return Ok(()) };
         // Written into the room, so that the entries need not be copied.
-        let envelope = encode::envelope(&batch.labels, batch.body.len() - ROOM);
+        let envelope = encode::envelope(batch.labels.as_bytes(), batch.body.len() - ROOM);
         let start = ROOM - envelope.len();
         batch.body[start..ROOM].copy_from_slice(&envelope);
         let message = &batch.body[start..];

@@ -1,8 +1,11 @@
 //! Batch: records on their way to one request. A body lies in chunks of one size, taken from the lane's pool and
 //! given back to it, so that the memory of a lane is a number of chunks and nothing else, whatever the backlog.
 
+mod selection;
 #[cfg(test)]
 mod tests;
+
+pub use selection::{Form, Records, Selection};
 
 use crate::{ack::FileKey, model::Sink};
 use std::{ops::Range, time::Duration};
@@ -165,6 +168,11 @@ impl Batch {
     /// Records in it.
     pub fn records(&self) -> usize {
         self.ends.len()
+    }
+
+    /// Appends the encoded bytes of one record to `out`.
+    pub fn copy_record(&self, record: usize, out: &mut Vec<u8>) {
+        self.body.copy_to(self.bytes_of(&(record..record + 1)), out);
     }
 
     /// Where the records `range` lie in the body.

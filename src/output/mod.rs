@@ -1,14 +1,21 @@
 //! Outputs: a destination is two pure functions, `encode` (records → request body) and `reply` (answer → verdict).
 
+pub mod answer;
+mod describe;
 pub mod loki;
+mod request;
+pub mod text;
+mod verdict;
 
-pub use loki::{StreamHead, describe::Described, encode::FileMetadata as FileHead};
+pub use answer::Answer;
+pub use describe::Described;
+pub use request::{Compression, Request, Scratch};
+pub use verdict::{Cause, Item, Scope, Stall, Verdict};
 
 use crate::{
-    batch::Body,
-    model::{LabelSet, Nanos, Origin, Record, Sink},
+    batch::{Form, Records},
+    model::{FileName, LabelSet, Nanos, Origin, Record, Sink},
 };
-use std::{ops::Range, time::Duration};
 
 /// A destination. One more is one folder and one variant here.
 #[derive(Debug)]
@@ -17,36 +24,35 @@ pub enum Output {
     Loki(loki::Loki),
 }
 
-/// What is sent.
-#[derive(Debug)]
-pub struct Request {
-    /// Begins with `/`; comes after the output's URL.
-    pub path: &'static str,
-    /// The body's type.
-    pub content_type: &'static str,
-    /// One header more, such as Loki's tenant; its name in lower case.
-    pub header: Option<(&'static str, String)>,
-    /// The body.
-    pub body: Vec<u8>,
+/// What an output sends with every record of a file, made once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileHead {
+    /// The file.
+    pub name: FileName,
+    /// When it was first seen.
+    pub first_seen: Nanos,
+    /// In the output's own form.
+    pub bytes: Vec<u8>,
 }
 
-/// Room to make requests in; one per thread, so that memory does not depend on how many are under way.
-pub struct Scratch {
-    plain: Vec<u8>,
-    packed: Vec<u8>,
-    snappy: snap::raw::Encoder,
+/// What an output sends with every record, or every request, of a stream.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StreamHead {
+    /// In the output's own form.
+    pub bytes: Vec<u8>,
+    /// Loki's.
+    pub tenant: Option<String>,
 }
 
-impl Default for Scratch {
-    fn default() -> Self {
-        Scratch { plain: Vec::new(), packed: Vec::new(), snappy: snap::raw::Encoder::new() }
-    }
-}
-
-impl std::fmt::Debug for Scratch {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Scratch").field("plain", &self.plain.len()).finish_non_exhaustive()
-    }
+/// What a record is encoded with.
+#[derive(Clone, Copy, Debug)]
+pub struct Heads<'a> {
+    /// Of its file.
+    pub file: &'a FileHead,
+    /// Of its stream.
+    pub stream: &'a StreamHead,
+    /// The wall clock.
+    pub now: Nanos,
 }
 
 impl Output {
@@ -57,14 +63,22 @@ impl Output {
         }
     }
 
-    /// What is sent with every record of a file.
-    pub fn file(&self, origin: &Origin) -> FileHead {
+    /// The form in which a record that was refused is tried once more.
+    pub fn plainest(&self) -> Form {
         match self {
-            Output::Loki(_) => FileHead::new(origin),
+            Output::Loki(_) => Form::Full,
         }
     }
 
-    /// What is sent with every request of a stream.
+    /// What is sent with every record of a file.
+    pub fn file(&self, origin: &Origin) -> FileHead {
+        let bytes = match self {
+            Output::Loki(_) => loki::encode::file_metadata(origin),
+        };
+        FileHead { name: origin.name, first_seen: origin.first_seen, bytes }
+    }
+
+    /// What is sent with every record or every request of a stream.
     pub fn stream(&self, labels: &LabelSet) -> StreamHead {
         match self {
             Output::Loki(loki) => loki.stream(labels),
@@ -72,132 +86,30 @@ impl Output {
     }
 
     /// Appends a record to a body.
-    pub fn encode(&self, body: &mut impl Sink, record: &Record<'_>, file: &FileHead) {
+    pub fn encode(&self, body: &mut impl Sink, record: &Record<'_>, heads: Heads<'_>) {
         match self {
-            Output::Loki(_) => loki::encode::entry(body, record, file),
+            Output::Loki(_) => loki::encode::entry(body, record, heads.file),
         }
     }
 
-    /// A request of the records in `range` of `body`, compressed.
-    pub fn request(&self, head: &StreamHead, body: &Body, range: Range<usize>, scratch: &mut Scratch) -> Request {
+    /// A request of these records, compressed. `head`: of their stream.
+    pub fn request(&self, head: &StreamHead, records: Records<'_>, scratch: &mut Scratch) -> Request {
         match self {
-            Output::Loki(loki) => loki.request(head, body, range, scratch),
+            Output::Loki(loki) => loki.request(head, records, scratch),
         }
     }
 
-    /// What an answer means.
-    pub fn reply(&self, status: u16, body: &[u8], retry_after: Option<&str>, now: Nanos) -> Verdict {
+    /// What the answer to a request of so many records means.
+    pub fn reply(&self, answer: Answer<'_>, _records: usize) -> Verdict {
         match self {
-            Output::Loki(_) => loki::reply::reply(status, body, retry_after, now),
+            Output::Loki(_) => loki::reply::reply(answer),
         }
     }
 
     /// Which record it is, from its encoded bytes.
     pub fn describe(&self, encoded: &[u8]) -> Option<Described> {
         match self {
-            Output::Loki(_) => loki::describe::describe_entry(encoded),
+            Output::Loki(_) => loki::describe::describe(encoded),
         }
     }
-}
-
-/// What a destination's answer means for the records of one request.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// All of them are stored.
-    Accepted,
-    /// At least one of them will never be accepted as sent. Which one is found by sending halves.
-    Refused {
-        /// The destination's words, shortened.
-        reason: String,
-    },
-    /// The request was too large: halves may pass.
-    TooLarge {
-        /// The destination's words, shortened.
-        reason: String,
-    },
-    /// Nothing is known to be stored, and nothing is wrong with the records: send the same bytes again later.
-    Stall(Stall),
-}
-
-/// Why sending waits. A stall never ends in a dropped record.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Stall {
-    /// The class of the cause; a change of it is a change of state that is logged.
-    pub cause: Cause,
-    /// What has to wait.
-    pub scope: Scope,
-    /// The pause that the destination asked for.
-    pub retry_after: Option<Duration>,
-    /// What happened, in the destination's words where there are any; never contains a secret.
-    pub text: String,
-}
-
-/// The classes of causes of a stall.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Cause {
-    /// No connection: refused, reset, DNS.
-    Unreachable,
-    /// The connection was closed, or broke, before a complete answer.
-    Broken,
-    /// No answer within the output's `timeout`.
-    TimedOut,
-    /// The TLS handshake failed.
-    Tls,
-    /// 401, 403, 407, or a secret file that cannot be read.
-    Credentials,
-    /// 404, 405, redirects, 422: the URL or the destination is not set up for this.
-    Setup,
-    /// 429.
-    RateLimited,
-    /// 5xx, 408, 499.
-    ServerError,
-    /// 260: Loki's ingestion is blocked for the tenant.
-    Blocked,
-    /// Any other answer, other 2xx included: not a receipt.
-    Unexpected,
-    /// One record that the destination refuses; held until it is taken or skipped.
-    RecordRefused,
-}
-
-impl Cause {
-    /// All of them, in the order of their numbers.
-    pub const ALL: [Cause; 11] = [
-        Cause::Unreachable,
-        Cause::Broken,
-        Cause::TimedOut,
-        Cause::Tls,
-        Cause::Credentials,
-        Cause::Setup,
-        Cause::RateLimited,
-        Cause::ServerError,
-        Cause::Blocked,
-        Cause::Unexpected,
-        Cause::RecordRefused,
-    ];
-
-    /// What metrics call it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Cause::Unreachable => "unreachable",
-            Cause::Broken => "broken",
-            Cause::TimedOut => "timed_out",
-            Cause::Tls => "tls",
-            Cause::Credentials => "credentials",
-            Cause::Setup => "setup",
-            Cause::RateLimited => "rate_limited",
-            Cause::ServerError => "server_error",
-            Cause::Blocked => "blocked",
-            Cause::Unexpected => "unexpected",
-            Cause::RecordRefused => "record_refused",
-        }
-    }
-}
-
-/// What a stall holds up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Scope {
-    /// The whole output: one back-off for all its requests.
-    Output,
-    /// Only the stream of the request; others go on.
-    Stream,
 }

@@ -48,8 +48,8 @@ fn hint(cause: Cause) -> &'static str {
 /// The destination refuses one record.
 pub(super) fn refused(output: &str, record: Option<Described>, reason: &str) {
     let (id, file, offset) = match &record {
-        Some(record) => (record.id.as_str(), record.file.to_string(), record.offset),
-        None => ("unknown", String::new(), 0),
+        Some(record) => (record.id(), record.file.to_string(), record.offset),
+        None => ("unknown".to_owned(), String::new(), 0),
     };
     tracing::error!(
         output,

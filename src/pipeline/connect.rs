@@ -5,12 +5,12 @@ use super::{
     settings::Settings,
 };
 use crate::{
-    batch::Body,
+    batch::{Batch, Form, Records, Selection},
     model::LabelSet,
     output::{Scratch, Verdict},
     send::Client,
 };
-use std::io;
+use std::{io, time::Duration};
 
 /// Whether an output accepts what we would send.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,8 +30,10 @@ pub fn try_outputs(mut settings: Settings) -> io::Result<Vec<Connection>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let connection = |plan: &Plan| {
         let problem = match runtime.block_on(try_output(plan, &labels)) {
-            Verdict::Accepted => None,
-            Verdict::Refused { reason } | Verdict::TooLarge { reason } => Some(reason),
+            Verdict::Accepted | Verdict::Queued { .. } | Verdict::Items(_) => None,
+            Verdict::Refused { reason } | Verdict::TooLarge { reason } | Verdict::RefusedAt { reason, .. } => {
+                Some(reason)
+            }
             Verdict::Stall(stall) => Some(stall.text),
         };
         Connection { output: plan.name.clone(), problem }
@@ -45,9 +47,11 @@ async fn try_output(plan: &Plan, labels: &LabelSet) -> Verdict {
         Err(stall) => return Verdict::Stall(stall),
     };
     let head = plan.output.stream(labels);
-    let request = plan.output.request(&head, &Body::default(), 0..0, &mut Scratch::default());
+    let (batch, selection) = (Batch::new(0, Duration::ZERO), Selection::of(0..0, Form::Full));
+    let records = Records { batch: &batch, selection: &selection };
+    let request = plan.output.request(&head, records, &mut Scratch::default());
     match client.post(request).await {
-        Ok(answer) => plan.output.reply(answer.status, &answer.body, answer.retry_after.as_deref(), wall_clock()),
+        Ok(answer) => plan.output.reply(answer.at(wall_clock()), 0),
         Err(stall) => Verdict::Stall(stall),
     }
 }

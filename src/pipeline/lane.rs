@@ -121,6 +121,8 @@ pub(super) struct Lane {
     /// Settled bytes of which the state on disk knows: what a kill does not send again.
     pub(super) durable: u64,
 
+    /// The wall clock, as of the turn.
+    pub(super) wall_clock: Nanos,
     pub(super) in_flight: usize,
     pub(super) in_flight_records: u64,
     pub(super) is_probing: bool,
@@ -151,7 +153,7 @@ impl Lane {
         gauges: Arc<LaneGauges>,
         (sender, events): (Sender<Event>, Receiver<Event>),
     ) -> Lane {
-        let batches = Batches::new(Pool::new(plan.pool), plan.batch_max_bytes);
+        let batches = Batches::new(Pool::new(plan.pool), plan.batch_max_bytes, plan.output.plainest());
         Lane {
             plan,
             mode,
@@ -179,6 +181,7 @@ impl Lane {
             last_commit: Duration::ZERO,
             is_hurried: false,
             durable: 0,
+            wall_clock: Nanos::default(),
             in_flight: 0,
             in_flight_records: 0,
             is_probing: false,

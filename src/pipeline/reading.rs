@@ -5,12 +5,14 @@ use super::{
     alarm,
     files::{LaneFile, OpenLine},
     lane::{Lane, Mode},
+    plan::wall_clock,
     succession::Turn,
 };
 use crate::{
     ack::FileKey,
     frame::{Framed, Framer, Step, Stream},
     model::{Digest, Mark, Marks, Nanos, Point, Record, Stamp, leaf},
+    output::{Heads, StreamHead},
     parse::parse,
     state::Entry,
     tail::{Buffer, Burst, Life, TURN},
@@ -42,6 +44,7 @@ impl Lane {
             return self.turn(other, now);
         }
         file.is_queued = false;
+        self.wall_clock = wall_clock();
         // Let go or not: there may be something to hold it for again.
         file.file.hold(self.plan.index);
         // Taken out, so that the lane can change while bytes of it are worked on.
@@ -327,7 +330,10 @@ impl Lane {
         place.time = Some(line.map_or(time, |line| line.time));
         self.counts.note(&record);
         self.note_twin(stream, time, &leaf);
-        self.batches.put(stream, &self.plan.output, &record, &file.head);
+        let default = StreamHead::default();
+        let head = self.heads.get(stream as usize).unwrap_or(&default);
+        let heads = Heads { file: &file.head, stream: head, now: self.wall_clock };
+        self.batches.put(stream, &self.plan.output, &record, heads);
         is_first
     }
 

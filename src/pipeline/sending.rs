@@ -6,15 +6,14 @@ use super::{
 };
 use crate::{
     ack::FileKey,
-    batch::{Batch, Pool},
+    batch::{Batch, Form, Pool, Records, Selection},
     model::Record,
-    output::{Cause, FileHead, Output, Request, Scope, Scratch, Stall, StreamHead, Verdict},
+    output::{Cause, Heads, Output, Request, Scope, Scratch, Stall, StreamHead, Verdict},
     send::{Client, Gate, Next, Work},
 };
 use std::{
     cell::RefCell,
     collections::VecDeque,
-    ops::Range,
     sync::{Arc, mpsc::Sender},
     time::Duration,
 };
@@ -45,13 +44,15 @@ pub(super) struct Batches {
     order: VecDeque<Opened>,
     open_chunks: usize,
     max_bytes: usize,
+    plainest: Form,
     /// Sealed, in the order in which they are to be sent.
     pub sealed: VecDeque<Work>,
 }
 
 impl Batches {
-    pub(super) fn new(pool: Pool, max_bytes: usize) -> Batches {
-        Batches { pool, open: Vec::new(), order: VecDeque::new(), open_chunks: 0, max_bytes, sealed: VecDeque::new() }
+    pub(super) fn new(pool: Pool, max_bytes: usize, plainest: Form) -> Batches {
+        let (open, order, sealed) = (Vec::new(), VecDeque::new(), VecDeque::new());
+        Batches { pool, open, order, open_chunks: 0, max_bytes, plainest, sealed }
     }
 
     /// The open batch of `stream`; opened now, when the lane has read `read` bytes, if there is none.
@@ -68,10 +69,10 @@ impl Batches {
     }
 
     /// Adds a record to the open batch of `stream`, and seals what is large enough.
-    pub(super) fn put(&mut self, stream: u32, output: &Output, record: &Record<'_>, file: &FileHead) {
+    pub(super) fn put(&mut self, stream: u32, output: &Output, record: &Record<'_>, heads: Heads<'_>) {
         let Some(batch) = self.open.get_mut(stream as usize).and_then(Option::as_mut) else { return };
         let chunks = batch.body.chunks();
-        output.encode(&mut batch.body.writer(&mut self.pool), record, file);
+        output.encode(&mut batch.body.writer(&mut self.pool), record, heads);
         batch.end_record();
         self.open_chunks += batch.body.chunks() - chunks;
         if batch.body.len() >= self.max_bytes {
@@ -84,7 +85,7 @@ impl Batches {
     fn seal(&mut self, stream: u32) {
         if let Some(batch) = self.open.get_mut(stream as usize).and_then(Option::take) {
             self.open_chunks -= batch.body.chunks();
-            self.sealed.push_back(Work::new(batch));
+            self.sealed.push_back(Work::new(batch, self.plainest));
         }
     }
 
@@ -152,7 +153,7 @@ impl Lane {
             };
             let Some(client) = self.client(now) else { return };
             let Some(work) = self.batches.sealed.remove(nth) else { return };
-            let Next::Send(range) = work.next() else {
+            let Next::Send(selection) = work.next() else {
                 self.advance(work, now);
                 continue;
             };
@@ -166,7 +167,7 @@ impl Lane {
             self.is_probing |= is_probe;
             self.busy.insert(work.batch.stream);
             self.counts.requests += 1;
-            self.spawn(client, work, range, is_probe);
+            self.spawn(client, work, selection, is_probe);
         }
     }
 
@@ -194,12 +195,12 @@ impl Lane {
         }
     }
 
-    fn spawn(&self, client: Client, work: Work, range: Range<usize>, is_probe: bool) {
+    fn spawn(&self, client: Client, work: Work, selection: Selection, is_probe: bool) {
         let output = Arc::clone(&self.plan.output);
         let head = self.heads.get(work.batch.stream as usize).cloned().unwrap_or_default();
         let events: Sender<Event> = self.sender.clone();
         self.runtime.spawn(async move {
-            let (verdict, wire_bytes) = attempt(&output, &client, &head, &work.batch, range).await;
+            let (verdict, wire_bytes) = attempt(&output, &client, &head, &work.batch, &selection).await;
             // The lane is gone only when it does not want the answer any more.
             let _ = events.send(Event::Answered(Box::new(Answered { work, verdict, is_probe, wire_bytes })));
         });
@@ -227,23 +228,14 @@ impl Lane {
                 let stall = stall.clone();
                 self.stall(&stall, now);
             }
-            Verdict::Accepted | Verdict::Refused { .. } | Verdict::TooLarge { .. } => {
+            _ => {
                 self.pass(now);
                 if let Some(mut health) = self.stream_health.remove(&stream) {
                     alarm::stream_health(&self.plan.name, self.labels_of(stream), health.pass(now));
                 }
             }
         }
-        if let Some(refusal) = work.take(&verdict)
-            && work.holds == 0
-        {
-            self.counts.refused += 1;
-            let mut entry = Vec::new();
-            let bytes = work.batch.bytes_of(&(refusal.record..refusal.record + 1));
-            work.batch.body.copy_to(bytes, &mut entry);
-            alarm::refused(&self.plan.name, self.plan.output.describe(&entry), &refusal.reason);
-            self.last_refusal = Some(refusal.reason);
-        }
+        work.take(&verdict);
         self.advance(work, now);
     }
 
@@ -262,7 +254,7 @@ impl Lane {
                 }
                 self.batches.pool.give_back(work.batch.body);
             }
-            Next::Held => {
+            Next::Held | Next::Bury => {
                 let pause = FIRST_HOLD.saturating_mul(1 << work.holds.min(5)).min(LONGEST_HOLD);
                 self.held.push((now + pause, work));
             }
@@ -303,18 +295,16 @@ async fn attempt(
     client: &Client,
     head: &StreamHead,
     batch: &Batch,
-    range: Range<usize>,
+    selection: &Selection,
 ) -> (Verdict, u64) {
     thread_local! {
         static SCRATCH: RefCell<Scratch> = RefCell::default();
     }
-    let request: Request =
-        SCRATCH.with_borrow_mut(|scratch| output.request(head, &batch.body, batch.bytes_of(&range), scratch));
+    let records = Records { batch, selection };
+    let request: Request = SCRATCH.with_borrow_mut(|scratch| output.request(head, records, scratch));
     let wire_bytes = request.body.len() as u64;
     let verdict = match client.post(request).await {
-        Ok(answer) => {
-            output.reply(answer.status, &answer.body, answer.retry_after.as_deref(), super::plan::wall_clock())
-        }
+        Ok(answer) => output.reply(answer.at(super::plan::wall_clock()), selection.len()),
         Err(stall) => Verdict::Stall(stall),
     };
     (verdict, wire_bytes)

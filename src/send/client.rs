@@ -1,10 +1,13 @@
 //! The HTTP client of one output.
 
 use super::settings::{Auth, Http};
-use crate::output::{Cause, Request, Scope, Stall};
+use crate::{
+    model::Nanos,
+    output::{self, Cause, Request, Scope, Stall},
+};
 use reqwest::{
     Certificate, Identity, Proxy,
-    header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER},
+    header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER},
     redirect::Policy,
 };
 use secrecy::ExposeSecret as _;
@@ -35,6 +38,14 @@ pub struct Answer {
     pub retry_after: Option<String>,
     /// The first 64 KiB of the body.
     pub body: Vec<u8>,
+}
+
+impl Answer {
+    /// As outputs look at it, at this wall clock.
+    pub fn at(&self, now: Nanos) -> output::Answer<'_> {
+        let Answer { status, body, retry_after } = self;
+        output::Answer { status: *status, body, retry_after: retry_after.as_deref(), now }
+    }
 }
 
 impl Client {
@@ -82,7 +93,10 @@ impl Client {
     pub async fn post(&self, request: Request) -> Result<Answer, Stall> {
         let mut headers = self.headers.clone();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(request.content_type));
-        if let Some((name, value)) = request.header {
+        if let Some(encoding) = request.encoding {
+            headers.insert(CONTENT_ENCODING, HeaderValue::from_static(encoding));
+        }
+        for (name, value) in request.headers {
             let value = HeaderValue::from_str(&value).map_err(|_| {
                 stall(Cause::Setup, format!("{name}: this value cannot be sent in a header: {value:?}"))
             })?;

@@ -1,8 +1,8 @@
 use super::*;
 use crate::{
-    batch::{Batch, Pool},
+    batch::{Batch, Form, Pool, Selection},
     model::Sink as _,
-    output::{Cause, Scope, Stall, Verdict},
+    output::{Cause, Item, Scope, Stall, Verdict},
 };
 use proptest::prelude::*;
 use std::{collections::BTreeSet, time::Duration};
@@ -112,78 +112,152 @@ fn refused() -> Verdict {
     Verdict::Refused { reason: "too long".into() }
 }
 
+fn all(records: usize) -> Selection {
+    Selection::of(0..records, Form::Full)
+}
+
 #[test]
 fn a_stall_changes_nothing_and_acceptance_settles() {
-    let mut work = Work::new(batch(3));
-    assert_eq!(work.take(&Verdict::Stall(stall(Cause::TimedOut, None))), None);
-    assert_eq!(work.next(), Next::Send(0..3));
-    assert_eq!(work.take(&Verdict::Accepted), None);
+    let mut work = Work::new(batch(3), Form::Full);
+    work.take(&Verdict::Stall(stall(Cause::TimedOut, None)));
+    assert_eq!(work.next(), Next::Send(all(3)));
+    work.take(&Verdict::Queued { receipt: 1 });
+    assert_eq!(work.next(), Next::Send(all(3)));
+    // It does not say which.
+    work.take(&Verdict::Items(vec![Item::Stored; 2]));
+    assert_eq!(work.next(), Next::Send(all(3)));
+    work.take(&Verdict::Accepted);
     assert_eq!(work.next(), Next::Settled);
 }
 
 #[test]
+fn items_are_sent_again_each_as_it_needs() {
+    let mut work = Work::new(batch(5), Form::Plain);
+    let busy = || Item::Again(stall(Cause::RateLimited, None));
+    let bad = || Item::Refused { reason: "HTTP 400".into() };
+    work.take(&Verdict::Items(vec![Item::Stored, busy(), bad(), busy(), bad()]));
+    assert_eq!(work.next(), Next::Send(Selection::from_iter([1, 3], Form::Full)));
+    work.take(&Verdict::Items(vec![Item::Stored, busy()]));
+    assert_eq!(work.next(), Next::Send(Selection::from_iter([3], Form::Full)));
+    work.take(&Verdict::Accepted);
+    assert_eq!(work.next(), Next::Send(Selection::from_iter([2, 4], Form::Plain)));
+    work.take(&Verdict::Items(vec![Item::Stored, bad()]));
+    assert_eq!((work.next(), work.dead().len(), work.dead()[0].record), (Next::Bury, 1, 4));
+    work.bury();
+    assert_eq!((work.next(), work.buried()), (Next::Settled, 1));
+}
+
+#[test]
 fn when_all_are_refused_the_search_ends() {
-    let mut work = Work::new(batch(1000));
+    let mut work = Work::new(batch(1000), Form::Full);
     let mut requests = 0;
     while let Next::Send(_) = work.next() {
         work.take(&refused());
         requests += 1;
     }
-    assert_eq!((work.next(), work.refused().len()), (Next::Held, 16));
+    assert_eq!((work.next(), work.suspects().len(), work.dead().len()), (Next::Held, 16, 0));
     assert!(requests < 64, "{requests}");
     // The next rounds go on where the search ended; the first ones get their turn again after the rest.
     let mut tried = BTreeSet::new();
-    for _ in 0..100 {
+    for _ in 0..50 {
         work.again();
-        while let Next::Send(range) = work.next() {
-            tried.extend(range);
+        while let Next::Send(selection) = work.next() {
+            tried.extend(selection.records());
             work.take(&refused());
         }
     }
-    assert_eq!(tried.len(), 1000);
+    assert_eq!((tried.len(), work.buried()), (984, 0));
     // Later all are taken.
     work.again();
     let mut records = BTreeSet::new();
-    while let Next::Send(range) = work.next() {
-        records.extend(range);
+    while let Next::Send(selection) = work.next() {
+        records.extend(selection.records());
         work.take(&Verdict::Accepted);
     }
     assert_eq!((work.next(), records.len()), (Next::Settled, 1000));
 }
 
+/// How a destination says that it refuses some.
+#[derive(Clone, Copy, Debug)]
+enum Way {
+    /// All or nothing.
+    Whole,
+    /// One by one.
+    Items,
+    /// It stops at the first; whether those before it are stored.
+    First(bool),
+}
+
 proptest! {
-    /// Whatever is refused, and however often it stalls: every good record is accepted exactly once, exactly the bad
-    /// ones are held, and finding each costs at most 2·log2(n) requests beside the first.
+    /// Whatever is refused, however that is said, and however often it stalls: every good record is accepted exactly
+    /// once, exactly the bad ones are buried, and finding each costs at most 2·log2(n)+2 requests beside the first.
     #[test]
-    fn the_bad_ones_are_found(records in 1usize..500, bad in prop::collection::btree_set(0usize..500, 0..6), stalls in any::<u64>()) {
+    fn the_bad_ones_are_found(
+        records in 1usize..500,
+        bad in prop::collection::btree_set(0usize..500, 0..6),
+        way in prop::sample::select(vec![Way::Whole, Way::Items, Way::First(true), Way::First(false)]),
+        plainest in prop::sample::select(vec![Form::Full, Form::Plain]),
+        stalls in any::<u64>(),
+    ) {
         let bad: BTreeSet<usize> = bad.into_iter().filter(|record| *record < records).collect();
-        let mut work = Work::new(batch(records));
-        let mut accepted = Vec::new();
-        let mut found = BTreeSet::new();
+        let mut work = Work::new(batch(records), plainest);
+        let (mut accepted, mut buried) = (Vec::new(), Vec::new());
         let mut requests = 0u32;
         let mut chance = stalls;
-        while let Next::Send(range) = work.next() {
-            chance = chance.rotate_left(1);
-            let verdict = if chance & 7 == 7 {
-                Verdict::Stall(stall(Cause::ServerError, None))
-            } else if range.clone().any(|record| bad.contains(&record)) {
-                requests += 1;
-                if chance & 8 == 0 { refused() } else { Verdict::TooLarge { reason: "413".into() } }
-            } else {
-                requests += 1;
-                accepted.extend(range.clone());
-                Verdict::Accepted
+        loop {
+            prop_assert!(requests < 5000);
+            let selection = match work.next() {
+                Next::Send(selection) => selection,
+                Next::Held => {
+                    work.again();
+                    continue;
+                }
+                Next::Bury => {
+                    prop_assert!(work.dead().iter().all(|dead| !dead.reason.is_empty()));
+                    buried.extend(work.dead().iter().map(|dead| dead.record));
+                    work.bury();
+                    continue;
+                }
+                Next::Settled => break,
             };
-            if let Some(refusal) = work.take(&verdict) {
-                prop_assert!(found.insert(refusal.record));
+            chance = chance.rotate_left(1);
+            if chance & 7 == 7 {
+                work.take(&Verdict::Stall(stall(Cause::ServerError, None)));
+                continue;
             }
-            if requests > 5000 { break; }
+            requests += 1;
+            let sent: Vec<usize> = selection.records().collect();
+            let verdict = match (sent.iter().position(|record| bad.contains(record)), way) {
+                (None, _) => {
+                    accepted.extend(sent);
+                    Verdict::Accepted
+                }
+                (Some(_), Way::Whole) if chance & 8 == 0 => refused(),
+                (Some(_), Way::Whole) => Verdict::TooLarge { reason: "413".into() },
+                (Some(_), Way::Items) => {
+                    accepted.extend(sent.iter().filter(|record| !bad.contains(record)));
+                    let item = |record: &usize| match bad.contains(record) {
+                        true => Item::Refused { reason: "HTTP 400".into() },
+                        false => Item::Stored,
+                    };
+                    Verdict::Items(sent.iter().map(item).collect())
+                }
+                (Some(nth), Way::First(is_before_stored)) => {
+                    if is_before_stored {
+                        accepted.extend(&sent[..nth]);
+                    }
+                    Verdict::RefusedAt { nth, is_before_stored, reason: "HTTP 400".into() }
+                }
+            };
+            work.take(&verdict);
         }
+        accepted.sort_unstable();
         let good: Vec<usize> = (0..records).filter(|record| !bad.contains(record)).collect();
         prop_assert_eq!(accepted, good);
-        prop_assert_eq!(&found, &bad);
+        buried.sort_unstable();
+        prop_assert_eq!(buried, bad.iter().copied().collect::<Vec<_>>());
+        prop_assert_eq!(work.buried(), bad.len());
         let depth = usize::BITS - records.leading_zeros();
-        prop_assert!(requests <= 1 + 2 * depth * bad.len() as u32, "{requests}");
-        prop_assert_eq!(work.next(), if bad.is_empty() { Next::Settled } else { Next::Held });
+        prop_assert!(requests <= 1 + (2 * depth + 2) * bad.len() as u32, "{requests}");
     }
 }

@@ -1,11 +1,14 @@
 //! One batch on its way: which of its records are still to be sent, and what an answer does to that.
 
-use crate::{batch::Batch, output::Verdict};
-use std::{collections::VecDeque, ops::Range};
+use crate::{
+    batch::{Batch, Form, Selection},
+    output::{Item, Verdict},
+};
+use std::collections::{BTreeSet, VecDeque};
 
-/// When this many records of one batch have been refused, the rest of it waits with them: something is wrong with
+/// When this many records of one batch have been refused alone, the rest of it waits with them: something is wrong with
 /// all of them, and every search costs requests.
-const MAX_REFUSED: usize = 16;
+const MAX_SUSPECTS: usize = 16;
 
 /// A record that the destination refuses.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,21 +22,34 @@ pub struct Refusal {
 /// A sealed batch and what is left to do for it.
 ///
 /// ```text
-///             Accepted: drop the range        todo empty, nothing refused
-///  ┌─ Send ──────────────────────────────────────────────────────────────▶ Settled
-///  │    │ Refused/TooLarge, many records: two halves                 
-///  │    │ Refused/TooLarge, one record: to `refused`      todo empty, or too many refused
-///  │    └────────────────────────────────────────────────────────────────▶ Held ──again()──▶ Send
-///  └──◀ Stall: the same range again
+///             Accepted: drop the selection      nothing left
+///  ┌─ Send ─────────────────────────────────────────────────────▶ Settled
+///  │    │ refused, many records: two halves                          ▲ buried()
+///  │    │ refused, one record, the first time: a suspect             │
+///  │    ├───────────────────────────────▶ Held ──again()──▶ Send     │
+///  │    │ refused again, or one of many by name, in its plainest form│
+///  │    └───────────────────────────────────────────────────────▶ Bury
+///  └──◀ Stall: the same selection again
 /// ```
+///
+/// **A record is given up only when it was refused twice**, the second time alone or by name, in the plainest form that
+/// there is: a destination that refuses at random for a while buries nothing.
 #[derive(Debug)]
 pub struct Work {
     /// The records and their bytes.
     pub batch: Batch,
-    /// Ranges of records that are not accepted yet, in order.
-    todo: VecDeque<Range<usize>>,
-    /// Records that were refused alone.
-    refused: Vec<Refusal>,
+    /// The form in which a record is tried for the last time.
+    plainest: Form,
+    /// Records that are not accepted yet.
+    todo: VecDeque<Selection>,
+    /// Records that were refused alone, once.
+    suspects: Vec<Refusal>,
+    /// Records that have been suspects.
+    tried: BTreeSet<usize>,
+    /// Records that are given up, and not yet buried.
+    dead: Vec<Refusal>,
+    /// How many were buried.
+    buried: usize,
     /// How often it was held.
     pub holds: u32,
 }
@@ -42,55 +58,128 @@ pub struct Work {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Next {
     /// Send these records.
-    Send(Range<usize>),
-    /// Every record is accepted.
+    Send(Selection),
+    /// Put [`Work::dead`] into the dead letters, then call [`Work::bury`].
+    Bury,
+    /// Every record is accepted or buried.
     Settled,
-    /// What is left is refused: wait, then [`Work::again`].
+    /// What is left was refused: wait, then [`Work::again`].
     Held,
 }
 
 impl Work {
-    /// All of `batch` is to be sent.
-    pub fn new(batch: Batch) -> Work {
+    /// All of `batch` is to be sent; `plainest`: the form of the last attempt with a record.
+    pub fn new(batch: Batch, plainest: Form) -> Work {
+        let all = Selection::of(0..batch.records(), Form::Full);
         let mut todo = VecDeque::new();
-        todo.push_back(0..batch.records());
-        Work { batch, todo, refused: Vec::new(), holds: 0 }
+        todo.extend((!all.is_empty()).then_some(all));
+        let (suspects, dead, tried) = (Vec::new(), Vec::new(), BTreeSet::new());
+        Work { batch, plainest, todo, suspects, tried, dead, buried: 0, holds: 0 }
     }
 
     /// What to do now.
     pub fn next(&self) -> Next {
         match self.todo.front() {
-            Some(range) if self.refused.len() < MAX_REFUSED => Next::Send(range.clone()),
-            _ if self.refused.is_empty() => Next::Settled,
+            _ if !self.dead.is_empty() => Next::Bury,
+            Some(selection) if self.suspects.len() < MAX_SUSPECTS => Next::Send(selection.clone()),
+            _ if self.suspects.is_empty() => Next::Settled,
             _ => Next::Held,
         }
     }
 
-    /// Takes in the verdict on the range that [`Work::next`] named. Returns the record when it was refused alone.
-    pub fn take(&mut self, verdict: &Verdict) -> Option<Refusal> {
-        let (Verdict::Accepted | Verdict::Refused { .. } | Verdict::TooLarge { .. }) = verdict else { return None };
-        let range = self.todo.pop_front()?;
-        let (Verdict::Refused { reason } | Verdict::TooLarge { reason }) = verdict else { return None };
-        if range.len() > 1 {
-            let middle = range.start + range.len() / 2;
-            self.todo.push_front(middle..range.end);
-            self.todo.push_front(range.start..middle);
-            return None;
+    /// Takes in the verdict on the selection that [`Work::next`] named.
+    pub fn take(&mut self, verdict: &Verdict) {
+        if matches!(verdict, Verdict::Stall(_) | Verdict::Queued { .. }) {
+            return;
         }
-        let refusal = Refusal { record: range.start, reason: reason.clone() };
-        self.refused.push(refusal.clone());
-        Some(refusal)
+        let Some(sent) = self.todo.pop_front() else { return };
+        match verdict {
+            Verdict::Accepted | Verdict::Stall(_) | Verdict::Queued { .. } => {}
+            Verdict::Refused { reason } | Verdict::TooLarge { reason } if sent.len() == 1 => {
+                self.refused_alone(&sent, reason);
+            }
+            Verdict::Refused { .. } | Verdict::TooLarge { .. } => {
+                let (first, second) = sent.split_at(sent.len() / 2);
+                self.front(second);
+                self.front(first);
+            }
+            Verdict::RefusedAt { nth, is_before_stored, reason } => {
+                let (before, rest) = sent.split_at(*nth);
+                let (one, after) = rest.split_at(1);
+                self.front(after);
+                if !is_before_stored {
+                    self.front(before);
+                }
+                self.refused_alone(&one, reason);
+            }
+            Verdict::Items(items) => self.judged(&sent, items),
+        }
     }
 
-    /// The records that were refused are to be sent again.
+    /// Each record has its own verdict.
+    fn judged(&mut self, sent: &Selection, items: &[Item]) {
+        if items.len() != sent.len() {
+            // It says nothing about the others: send them all again.
+            return self.front(sent.clone());
+        }
+        let judged = || sent.records().zip(items);
+        let again = judged().filter(|(_, item)| matches!(item, Item::Again(_))).map(|(record, _)| record);
+        let again = Selection::from_iter(again, sent.form);
+        let refused = judged().filter_map(|(record, item)| match item {
+            Item::Refused { reason } => Some(Refusal { record, reason: reason.clone() }),
+            Item::Stored | Item::Again(_) => None,
+        });
+        if sent.form == self.plainest {
+            self.dead.extend(refused);
+        } else {
+            let plain = Selection::from_iter(refused.map(|refusal| refusal.record), self.plainest);
+            self.front(plain);
+        }
+        self.front(again);
+    }
+
+    fn refused_alone(&mut self, one: &Selection, reason: &str) {
+        let Some(record) = one.records().next() else { return };
+        let refusal = Refusal { record, reason: reason.to_owned() };
+        if self.tried.insert(record) || one.form != self.plainest {
+            self.suspects.push(refusal);
+        } else {
+            self.dead.push(refusal);
+        }
+    }
+
+    fn front(&mut self, selection: Selection) {
+        if !selection.is_empty() {
+            self.todo.push_front(selection);
+        }
+    }
+
+    /// The suspects are to be sent again.
     pub fn again(&mut self) {
         self.holds = self.holds.saturating_add(1);
+        let form = self.plainest;
         // Behind what has not been tried yet: what is refused for good must not keep the rest from its turn.
-        self.todo.extend(self.refused.drain(..).map(|refusal| refusal.record..refusal.record + 1));
+        self.todo.extend(self.suspects.drain(..).map(|one| Selection::of(one.record..one.record + 1, form)));
     }
 
-    /// The records that were refused.
-    pub fn refused(&self) -> &[Refusal] {
-        &self.refused
+    /// The records that were refused alone.
+    pub fn suspects(&self) -> &[Refusal] {
+        &self.suspects
+    }
+
+    /// The records that are given up.
+    pub fn dead(&self) -> &[Refusal] {
+        &self.dead
+    }
+
+    /// They are in the dead letters.
+    pub fn bury(&mut self) {
+        self.buried += self.dead.len();
+        self.dead.clear();
+    }
+
+    /// How many records are in the dead letters.
+    pub fn buried(&self) -> usize {
+        self.buried
     }
 }

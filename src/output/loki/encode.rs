@@ -3,8 +3,13 @@
 //! Every byte is what prost would write for the same message: fields in the order of their numbers, zero values
 //! left out. Lengths are computed first, so an entry is never moved or patched after it is written.
 
-use crate::model::{Container, LabelSet, Marks, Nanos, Origin, Part, Record, Sink};
-use base64::{Engine as _, engine::general_purpose::STANDARD};
+use crate::{
+    model::{Container, LabelSet, Marks, Nanos, Origin, Part, Record, Sink},
+    output::{
+        FileHead,
+        text::{Decimal, HEX, Small, put_base64},
+    },
+};
 use std::fmt::Write as _;
 
 #[cfg(test)]
@@ -20,22 +25,17 @@ pub const MAX_PART: usize = MAX_LINE / 4 * 3;
 const MAX_VALUE: usize = 2048;
 
 /// What is the same in every entry of a file, encoded once: `auditship_file`, `auditship_host`, `auditship_path`, and
-/// what is known of its container.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FileMetadata(Vec<u8>);
-
-impl FileMetadata {
-    /// Texts are cut to 2,048 bytes at a character's end: Loki bounds the metadata of an entry.
-    pub fn new(origin: &Origin) -> FileMetadata {
-        let mut bytes = Vec::new();
-        long_pair(&mut bytes, "auditship_file", &origin.name.hex());
-        long_pair(&mut bytes, "auditship_host", shortened(&origin.host).as_bytes());
-        long_pair(&mut bytes, "auditship_path", shortened(&origin.path).as_bytes());
-        if let Some(container) = &origin.container {
-            of_container(&mut bytes, container);
-        }
-        FileMetadata(bytes)
+/// what is known of its container. Texts are cut to 2,048 bytes at a character's end: Loki bounds the metadata of an
+/// entry.
+pub fn file_metadata(origin: &Origin) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    long_pair(&mut bytes, "auditship_file", &origin.name.hex());
+    long_pair(&mut bytes, "auditship_host", shortened(&origin.host).as_bytes());
+    long_pair(&mut bytes, "auditship_path", shortened(&origin.path).as_bytes());
+    if let Some(container) = &origin.container {
+        of_container(&mut bytes, container);
     }
+    bytes
 }
 
 /// Its labels are not among it: there can be many, and those that are wanted are labels of the stream.
@@ -60,7 +60,7 @@ fn of_container(bytes: &mut Vec<u8>, container: &Container) {
 ///
 /// A line that is not UTF-8 goes as standard base64 of the body, and `auditship_encoding` says so: Loki stores any
 /// bytes, but its JSON answers would turn the bad ones into U+FFFD.
-pub fn entry(out: &mut impl Sink, record: &Record<'_>, file: &FileMetadata) {
+pub fn entry(out: &mut impl Sink, record: &Record<'_>, file: &FileHead) {
     let time = timestamp(record.time);
     let line = line_len(record);
     let metadata = record_metadata(record);
@@ -78,18 +78,18 @@ pub fn entry(out: &mut impl Sink, record: &Record<'_>, file: &FileMetadata) {
     } else {
         out.put(record.body);
     }
-    out.put(&file.0);
+    out.put(&file.bytes);
     out.put(metadata.bytes());
 }
 
 /// The exact number of bytes that [`entry`] appends.
-pub fn entry_len(record: &Record<'_>, file: &FileMetadata) -> usize {
+pub fn entry_len(record: &Record<'_>, file: &FileHead) -> usize {
     let content = content_len(&timestamp(record.time), line_len(record), file, &record_metadata(record));
     1 + varint_len(content as u64) + content
 }
 
 /// The bytes that go before `entries_len` bytes of entries to make a `PushRequest` of one stream.
-pub fn envelope(labels: &str, entries_len: usize) -> Vec<u8> {
+pub fn envelope(labels: &[u8], entries_len: usize) -> Vec<u8> {
     let mut head = Small::<24>::new();
     let labels_len = if labels.is_empty() { 0 } else { 1 + varint_len(labels.len() as u64) + labels.len() };
     head.byte(REQUEST_STREAMS);
@@ -98,7 +98,7 @@ pub fn envelope(labels: &str, entries_len: usize) -> Vec<u8> {
         head.byte(STREAM_LABELS);
         head.varint(labels.len() as u64);
     }
-    [head.bytes(), labels.as_bytes()].concat()
+    [head.bytes(), labels].concat()
 }
 
 /// The stream's label string, in the one form that Loki itself prints: sorted, double-quoted, `{a="1", b="2"}`.
@@ -133,9 +133,9 @@ pub fn labels(set: &LabelSet) -> String {
 }
 
 /// The length of an entry without its tag and length.
-fn content_len(time: &Small<24>, line: usize, file: &FileMetadata, metadata: &Small<RECORD_METADATA>) -> usize {
+fn content_len(time: &Small<24>, line: usize, file: &FileHead, metadata: &Small<RECORD_METADATA>) -> usize {
     let line_field = if line > 0 { 1 + varint_len(line as u64) + line } else { 0 };
-    time.bytes().len() + line_field + file.0.len() + metadata.bytes().len()
+    time.bytes().len() + line_field + file.bytes.len() + metadata.bytes().len()
 }
 
 /// The timestamp's field. It is there even when both numbers are zero: without it Loki reads the year 1.
@@ -200,17 +200,6 @@ fn line_len(record: &Record<'_>) -> usize {
     if in_base64(record) { record.body.len().div_ceil(3) * 4 } else { record.body.len() }
 }
 
-#[cold]
-fn put_base64(out: &mut impl Sink, body: &[u8]) {
-    let mut text = [0; 1024];
-    // 768 bytes are 1,024 digits, and a multiple of three: padding comes only at the very end.
-    for chunk in body.chunks(768) {
-        if let Ok(len) = STANDARD.encode_slice(chunk, &mut text) {
-            out.put(&text[..len]);
-        }
-    }
-}
-
 /// Cut to [`MAX_VALUE`] bytes at a character's end.
 fn shortened(text: &str) -> &str {
     let mut end = text.len().min(MAX_VALUE);
@@ -242,34 +231,14 @@ fn varint_len(value: u64) -> usize {
     (70 - (value | 1).leading_zeros() as usize) / 7
 }
 
-/// Bytes on the stack. Each use is sized for the longest content that its types allow.
-struct Small<const N: usize> {
-    bytes: [u8; N],
-    /// How many of them are written, at most `N`.
-    len: usize,
+/// Protobuf on the stack.
+trait Protobuf {
+    fn varint(&mut self, value: u64);
+    fn number(&mut self, tag: u8, value: u64);
+    fn pair(&mut self, name: &str, value: &[u8]);
 }
 
-impl<const N: usize> Small<N> {
-    fn new() -> Self {
-        Small { bytes: [0; N], len: 0 }
-    }
-
-    fn bytes(&self) -> &[u8] {
-        &self.bytes[..self.len]
-    }
-
-    #[inline]
-    fn byte(&mut self, byte: u8) {
-        self.bytes[self.len] = byte;
-        self.len += 1;
-    }
-
-    #[inline]
-    fn put(&mut self, bytes: &[u8]) {
-        self.bytes[self.len..self.len + bytes.len()].copy_from_slice(bytes);
-        self.len += bytes.len();
-    }
-
+impl<const N: usize> Protobuf for Small<N> {
     #[inline]
     fn varint(&mut self, mut value: u64) {
         while value >= 0x80 {
@@ -299,37 +268,8 @@ impl<const N: usize> Small<N> {
     }
 }
 
-/// A number's decimal digits.
-struct Decimal {
-    digits: [u8; 20],
-    /// Where the first digit is.
-    start: usize,
-}
-
-impl Decimal {
-    fn new(mut value: u64) -> Decimal {
-        let mut digits = [0; 20];
-        let mut start = digits.len();
-        loop {
-            start -= 1;
-            // A digit.
-            digits[start] = b'0' + (value % 10) as u8;
-            value /= 10;
-            if value == 0 {
-                return Decimal { digits, start };
-            }
-        }
-    }
-
-    fn bytes(&self) -> &[u8] {
-        &self.digits[self.start..]
-    }
-}
-
 /// Room for all pairs that a record can have: 309 bytes with today's marks.
 const RECORD_METADATA: usize = 384;
-
-const HEX: &[u8; 16] = b"0123456789abcdef";
 
 // Tags: the field's number times eight, plus 2 for bytes and messages or 0 for varints.
 const REQUEST_STREAMS: u8 = 0x0a;

@@ -17,11 +17,10 @@ pub mod generated;
 pub mod reply;
 
 use crate::{
-    batch::Body,
+    batch::Records,
     model::LabelSet,
-    output::{Request, Scratch},
+    output::{Request, Scratch, StreamHead},
 };
-use std::ops::Range;
 
 /// The path of the push endpoint below the output's URL. Loki also answers on `/api/prom/push`; only this one is
 /// documented.
@@ -68,13 +67,6 @@ fn tenant_of(value: &str) -> &str {
     if is_name { value } else { OTHER_TENANT }
 }
 
-/// What is the same for every request of a stream.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct StreamHead {
-    labels: String,
-    tenant: Option<String>,
-}
-
 impl Loki {
     /// An output for this tenant.
     pub fn new(tenant: Tenant) -> Loki {
@@ -91,15 +83,15 @@ impl Loki {
                 Some(tenant_of(value).to_owned())
             }
         };
-        StreamHead { labels: encode::labels(labels), tenant }
+        StreamHead { bytes: encode::labels(labels).into_bytes(), tenant }
     }
 
-    /// A push of the entries that lie in `range` of `body`.
-    pub fn request(&self, head: &StreamHead, body: &Body, range: Range<usize>, scratch: &mut Scratch) -> Request {
+    /// A push of these entries.
+    pub fn request(&self, head: &StreamHead, records: Records<'_>, scratch: &mut Scratch) -> Request {
         let Scratch { plain, packed, snappy } = scratch;
         plain.clear();
-        plain.extend(encode::envelope(&head.labels, range.len()));
-        body.copy_to(range, plain);
+        plain.extend(encode::envelope(&head.bytes, records.bytes()));
+        records.copy_to(plain);
         let room = snap::raw::max_compress_len(plain.len());
         if packed.len() < room {
             packed.resize(room, 0);
@@ -107,9 +99,10 @@ impl Loki {
         // Block format. There is room, so it cannot fail; and an empty request would be refused, not taken.
         let len = snappy.compress(plain, packed).unwrap_or(0);
         Request {
-            path: PATH,
+            path: PATH.into(),
             content_type: CONTENT_TYPE,
-            header: head.tenant.clone().map(|tenant| (TENANT_HEADER, tenant)),
+            encoding: None,
+            headers: head.tenant.iter().map(|tenant| (TENANT_HEADER, tenant.clone())).collect(),
             body: packed[..len].to_vec(),
         }
     }
@@ -125,7 +118,7 @@ mod tests {
             let labels = LabelSet::new([("tenant".into(), value.into())]);
             let head = Loki::new(Tenant::Label("tenant".into())).stream(&labels);
             assert_eq!(head.tenant.as_deref(), Some(expect));
-            assert_eq!(head.labels, encode::labels(&labels));
+            assert_eq!(head.bytes, encode::labels(&labels).into_bytes());
         }
         check("acme-1_(eu).prod*!'", "acme-1_(eu).prod*!'");
         for bad in ["", "zoë", "a|b", "a b", "a/b", ".", "..", &"x".repeat(151)] {

@@ -2,49 +2,36 @@
 //! `pkg/distributor/http.go`, `pkg/ingester/stream.go`, dskit's `tenant`); later versions wrote some texts in lower
 //! case, so case does not count.
 
-use crate::{
-    model::Nanos,
-    output::{Cause, Scope, Stall, Verdict},
-};
-use jiff::fmt::rfc2822::DateTimeParser;
-use std::time::Duration;
+use crate::output::{Answer, Cause, Scope, Verdict};
 
 #[cfg(test)]
 mod tests;
 
-/// The verdict on one push.
-///
-/// 204 alone is a receipt. `retry_after` is the header of that name, `now` the wall clock that a date in it is
-/// measured against.
-pub fn reply(status: u16, body: &[u8], retry_after: Option<&str>, now: Nanos) -> Verdict {
+/// The verdict on one push. 204 alone is a receipt.
+pub fn reply(answer: Answer<'_>) -> Verdict {
+    let status = answer.status;
     if status == 204 {
         return Verdict::Accepted;
     }
-    let answer = Answer { status, words: words(body), retry_after: pause(retry_after, now) };
-    let plain = plain(body);
+    let plain = plain(answer.body);
     // The status of a block is the Loki operator's choice, 260 by default.
     if status == 260 || plain.starts_with("ingestion blocked for user") {
         return answer.stall(Cause::Blocked, Scope::Output, "");
     }
     match status {
         200..=299 => answer.stall(Cause::Unexpected, Scope::Output, "not a Loki receipt (204); is the URL right?"),
-        300..=399 | 404 | 405 => answer.stall(Cause::Setup, Scope::Output, "is the URL right?"),
         400 => match meaning(&plain) {
-            Meaning::Record => Verdict::Refused { reason: answer.told("") },
-            Meaning::Size => Verdict::TooLarge { reason: answer.told("") },
+            Meaning::Record => Verdict::Refused { reason: answer.told() },
+            Meaning::Size => Verdict::TooLarge { reason: answer.told() },
             Meaning::Request => answer.stall(Cause::Setup, Scope::Output, ""),
             Meaning::Stream => answer.stall(Cause::Setup, Scope::Stream, ""),
             Meaning::Connection => answer.stall(Cause::Broken, Scope::Output, ""),
         },
-        401 | 403 | 407 => answer.stall(Cause::Credentials, Scope::Output, ""),
-        408 | 499 | 500..=599 => answer.stall(Cause::ServerError, Scope::Output, ""),
-        413 => Verdict::TooLarge { reason: answer.told("") },
         422 => answer.stall(Cause::Setup, Scope::Output, ""),
         429 if STREAM_LIMITS.iter().any(|text| plain.contains(text)) => {
             answer.stall(Cause::RateLimited, Scope::Stream, "")
         }
-        429 => answer.stall(Cause::RateLimited, Scope::Output, ""),
-        _ => answer.stall(Cause::Unexpected, Scope::Output, ""),
+        _ => answer.common().unwrap_or_else(|| answer.stall(Cause::Unexpected, Scope::Output, "")),
     }
 }
 
@@ -76,43 +63,6 @@ fn meaning(plain: &str) -> Meaning {
     found.min_by_key(|(at, _)| *at).map_or(Meaning::Record, |(_, meaning)| meaning)
 }
 
-struct Answer {
-    status: u16,
-    words: String,
-    retry_after: Option<Duration>,
-}
-
-impl Answer {
-    fn stall(self, cause: Cause, scope: Scope, hint: &str) -> Verdict {
-        Verdict::Stall(Stall { cause, scope, retry_after: self.retry_after, text: self.told(hint) })
-    }
-
-    fn told(&self, hint: &str) -> String {
-        let mut text = format!("HTTP {}", self.status);
-        for (separator, part) in [(": ", self.words.as_str()), ("; ", hint)] {
-            if !part.is_empty() {
-                text.push_str(separator);
-                text.push_str(part);
-            }
-        }
-        text
-    }
-}
-
-/// The body for people: one line of at most 300 characters.
-fn words(body: &[u8]) -> String {
-    // A character takes at most four bytes; the rest is room for white space around it.
-    let start = String::from_utf8_lossy(&body[..body.len().min(8 * MAX_WORDS)]);
-    let mut text: String = start.trim().chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-    if let Some((cut, _)) = text.char_indices().nth(MAX_WORDS - 1)
-        && text[cut..].chars().nth(1).is_some()
-    {
-        text.truncate(cut);
-        text.push('…');
-    }
-    text
-}
-
 /// The body for [`meaning`]: lower case, and without what stands in double quotes. Loki quotes streams as
 /// `{name="value"}`, and a value must not pass for Loki's own words.
 fn plain(body: &[u8]) -> String {
@@ -128,20 +78,6 @@ fn plain(body: &[u8]) -> String {
         }
     }
     plain
-}
-
-/// `Retry-After`: whole seconds or an HTTP date (RFC 9110, 10.2.3), at most [`MAX_PAUSE`]. Anything else is ignored.
-fn pause(value: Option<&str>, now: Nanos) -> Option<Duration> {
-    let value = value?.trim();
-    let pause = if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
-        // Digits that do not fit are a very long time.
-        Duration::from_secs(value.parse().unwrap_or(u64::MAX))
-    } else {
-        let until = DateTimeParser::new().parse_timestamp(value).ok()?.as_nanosecond();
-        let left = (until - i128::from(now.0)).max(0);
-        Duration::from_nanos(left.try_into().unwrap_or(u64::MAX))
-    };
-    Some(pause.min(MAX_PAUSE))
 }
 
 /// The texts of a 400, in lower case.
@@ -194,12 +130,6 @@ const TEXTS: &[(&str, Meaning)] = &[
 
 /// The texts of a 429 that are about one stream. Any other is about the tenant.
 const STREAM_LIMITS: [&str; 2] = ["per stream rate limit exceeded", "maximum active stream limit exceeded"];
-
-/// The longest pause that a `Retry-After` can ask for.
-const MAX_PAUSE: Duration = Duration::from_secs(300);
-
-/// The most characters of an answer that are passed on.
-const MAX_WORDS: usize = 300;
 
 /// The most bytes of an answer that are looked at.
 const MAX_PLAIN: usize = 64 * 1024;

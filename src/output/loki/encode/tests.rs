@@ -3,6 +3,7 @@ use crate::{
     model::{Digest, FileName, leaf},
     output::loki::generated::{EntryAdapter, LabelPairAdapter, PushRequest, StreamAdapter, Timestamp},
 };
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use proptest::prelude::*;
 use prost::Message as _;
 
@@ -65,15 +66,19 @@ fn expected(record: &Record<'_>, origin: &Origin) -> EntryAdapter {
     EntryAdapter { timestamp, line, structured_metadata, parsed: Vec::new() }
 }
 
+fn head(origin: &Origin) -> FileHead {
+    FileHead { name: origin.name, first_seen: origin.first_seen, bytes: file_metadata(origin) }
+}
+
 fn check_push(labels: &str, records: &[Record<'_>], origin: &Origin) {
-    let file = FileMetadata::new(origin);
+    let file = head(origin);
     let mut entries = Vec::new();
     for record in records {
         let before = entries.len();
         entry(&mut entries, record, &file);
         assert_eq!(entries.len() - before, entry_len(record, &file));
     }
-    let body = [envelope(labels, entries.len()), entries].concat();
+    let body = [envelope(labels.as_bytes(), entries.len()), entries].concat();
     let stream = StreamAdapter {
         labels: labels.into(),
         entries: records.iter().map(|record| expected(record, origin)).collect(),
@@ -104,15 +109,15 @@ fn what_is_known_of_a_container_comes_after_the_path_and_its_labels_do_not() {
     check(Container { restart_count: Some(0), ..Container::default() });
     check(Container::default());
     let long = |name: String| Container { name: Some(name.into()), ..Container::default() };
-    let head = |name| FileMetadata::new(&Origin { container: Some(long(name).into()), ..origin("h", "/p") });
-    assert_eq!(head("é".repeat(MAX_VALUE)), head("é".repeat(MAX_VALUE / 2)));
+    let of = |name| head(&Origin { container: Some(long(name).into()), ..origin("h", "/p") });
+    assert_eq!(of("é".repeat(MAX_VALUE)), of("é".repeat(MAX_VALUE / 2)));
 }
 
 #[test]
 fn one_entry_in_bytes() {
     let mut out = Vec::new();
     let origin = origin("h", "/p");
-    entry(&mut out, &Record { time: Nanos(2_000_000_003), ..record(b"hi") }, &FileMetadata::new(&origin));
+    entry(&mut out, &Record { time: Nanos(2_000_000_003), ..record(b"hi") }, &head(&origin));
     let expect = [
         b"\x12\x84\x01\x0a\x04\x08\x02\x10\x03\x12\x02hi".as_slice(),
         b"\x1a\x22\x0a\x0eauditship_file\x12\x1000000000000000ab",
@@ -155,7 +160,7 @@ fn a_part_of_any_bytes_fits_a_line() {
 #[test]
 fn host_and_path_are_cut_at_a_character() {
     fn check(given: &str, expect: &str) {
-        assert_eq!(FileMetadata::new(&origin(given, given)), FileMetadata::new(&origin(expect, expect)));
+        assert_eq!(file_metadata(&origin(given, given)), file_metadata(&origin(expect, expect)));
         assert!(expect.len() <= MAX_VALUE);
         check_push("{}", &[record(b"x")], &origin(expect, expect));
     }

@@ -1,5 +1,7 @@
 use super::*;
+use crate::{model::Nanos, output::answer::MAX_PAUSE};
 use proptest::prelude::*;
+use std::time::Duration;
 
 /// 1994-11-06T08:49:37Z, the date that RFC 9110 uses.
 const NOW: Nanos = Nanos(784_111_777 * Nanos::SECOND);
@@ -11,6 +13,7 @@ fn class(verdict: &Verdict) -> String {
         Verdict::Refused { .. } => "refused".into(),
         Verdict::TooLarge { .. } => "too large".into(),
         Verdict::Stall(stall) => format!("{:?} {:?} {:?}", stall.cause, stall.scope, stall.retry_after),
+        other => format!("{other:?}"),
     }
 }
 
@@ -19,7 +22,12 @@ fn text(verdict: &Verdict) -> &str {
         Verdict::Accepted => "",
         Verdict::Refused { reason } | Verdict::TooLarge { reason } => reason,
         Verdict::Stall(stall) => &stall.text,
+        other => panic!("{other:?}"),
     }
+}
+
+fn reply(status: u16, body: &[u8], retry_after: Option<&str>, now: Nanos) -> Verdict {
+    super::reply(Answer { status, body, retry_after, now })
 }
 
 #[test]

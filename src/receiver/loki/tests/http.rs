@@ -1,7 +1,7 @@
 //! The router, over a real connection.
 
 use super::*;
-use crate::receiver::{now, serve};
+use crate::receiver::{loki::now, serve};
 use std::{
     io::{Read as _, Write as _},
     net::{SocketAddr, TcpStream},

@@ -1,7 +1,7 @@
 //! Label strings, selectors, content types, tenants, times.
 
 use super::*;
-use crate::receiver::{labels::Labels, mime, query::parse_time, selector::Selector, tenant::tenant};
+use crate::receiver::loki::{labels::Labels, mime, query::parse_time, selector::Selector, tenant::tenant};
 
 #[test]
 fn label_strings() {

@@ -1,7 +1,7 @@
 //! What is stored of a push, and how it is answered.
 
 use super::*;
-use crate::receiver::{
+use crate::receiver::loki::{
     Counts, Rate,
     labels::Labels,
     stream::{Offer, Stream},
