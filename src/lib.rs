@@ -14,6 +14,7 @@ pub mod admin;
 pub mod batch;
 pub mod cli;
 pub mod config;
+pub mod dead_letters;
 pub mod discover;
 pub mod frame;
 pub mod guard;

@@ -14,7 +14,7 @@ const LAYERS: &[&[&str]] = &[
     // Pure: bytes and times come in, values go out.
     &["frame", "parse", "guard", "batch", "output", "ack"],
     // One edge each, ignorant of each other.
-    &["discover", "tail", "state", "send", "receiver"],
+    &["discover", "tail", "state", "dead_letters", "send", "receiver"],
     &["pipeline"],
     // Looks at what the pipeline shows; nothing below knows of it.
     &["admin"],

@@ -61,8 +61,7 @@ fn conclude(once: bool, outcome: &Outcome) -> Result<(), Failure> {
             records = counts.records,
             acknowledged = counts.acknowledged,
             pending = output.pending,
-            // This version has no dead letters: what is refused is pending.
-            dead_lettered = 0,
+            dead_lettered = counts.dead_lettered,
             malformed = counts.malformed,
             invalid_utf8 = counts.invalid_utf8,
             empty = counts.empty,

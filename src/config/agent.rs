@@ -23,8 +23,8 @@ pub(super) fn agent(root: &mut Section<'_>) -> Option<Agent> {
     let shutdown_timeout = agent.duration("shutdown_timeout", 10 * SECOND, Duration::ZERO..=HOUR);
     let (log_level, log_format) = log(&mut agent);
     let admin = admin(&mut agent);
-    let spool_max_bytes = spool(&mut agent);
-    agent.later(&["dead_letters"]);
+    let spool_max_bytes = max_bytes(&mut agent, "spool");
+    let dead_letters_max_bytes = max_bytes(&mut agent, "dead_letters");
     agent.finish();
     let host = host?;
     Some(Agent {
@@ -33,6 +33,7 @@ pub(super) fn agent(root: &mut Section<'_>) -> Option<Agent> {
         admin,
         memory_limit,
         spool_max_bytes,
+        dead_letters_max_bytes,
         scan_interval,
         notify,
         shutdown_timeout,
@@ -91,10 +92,11 @@ fn admin(agent: &mut Section<'_>) -> Option<Admin> {
     Some(Admin { address, token })
 }
 
-fn spool(agent: &mut Section<'_>) -> u64 {
-    let mut spool = agent.section("spool").unwrap_or_else(|| agent.empty("spool"));
-    let max_bytes = spool.size("max_bytes", 1 << 30, 0..=1 << 50);
-    spool.finish();
+/// The bound of a folder below the state folder.
+fn max_bytes(agent: &mut Section<'_>, key: &'static str) -> u64 {
+    let mut section = agent.section(key).unwrap_or_else(|| agent.empty(key));
+    let max_bytes = section.size("max_bytes", 1 << 30, 0..=1 << 50);
+    section.finish();
     max_bytes
 }
 

@@ -63,6 +63,25 @@ impl Output {
         }
     }
 
+    /// What its `type` is called.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Output::Loki(_) => "loki",
+        }
+    }
+
+    /// Whether a request carries the records of one stream only, in their order.
+    pub fn is_by_stream(&self) -> bool {
+        matches!(self, Output::Loki(_))
+    }
+
+    /// The most records of a request.
+    pub fn max_records(&self) -> usize {
+        match self {
+            Output::Loki(_) => usize::MAX,
+        }
+    }
+
     /// The form in which a record that was refused is tried once more.
     pub fn plainest(&self) -> Form {
         match self {

@@ -1,8 +1,9 @@
 //! The pipeline's notable events, one function each: what the log says, and what the operator can do.
 
 use crate::{
+    dead_letters::Letter,
     model::{FileName, Known, LabelSet},
-    output::{Cause, Described},
+    output::Cause,
     send::Change,
     tail::TailFile,
 };
@@ -45,20 +46,30 @@ fn hint(cause: Cause) -> &'static str {
     }
 }
 
-/// The destination refuses one record.
-pub(super) fn refused(output: &str, record: Option<Described>, reason: &str) {
-    let (id, file, offset) = match &record {
-        Some(record) => (record.id(), record.file.to_string(), record.offset),
-        None => ("unknown".to_owned(), String::new(), 0),
-    };
+/// A record was put into the dead letters.
+pub(super) fn dead_lettered(output: &str, letter: &Letter) {
     tracing::error!(
         output,
-        id,
-        file,
-        offset,
-        reason,
-        "the destination refuses this record; it is held and tried again, and the position stays before it: raise the \
-         limit that it breaks at the destination"
+        id = letter.id,
+        file = letter.file,
+        offset = letter.offset,
+        reason = letter.reason,
+        "the destination refuses this record; it is in the dead letters: mend what it is refused for, then send it again \
+         with `auditship replay`"
+    );
+}
+
+/// There are more of them than are worth a line each.
+pub(super) fn more_dead_lettered(output: &str, records: usize) {
+    tracing::error!(output, records, "and so many more records of the same batch are in the dead letters");
+}
+
+/// Records that the destination refuses cannot be put aside.
+pub(super) fn unburied(output: &str, why: &str) {
+    tracing::error!(
+        output,
+        why,
+        "refused records cannot be put into the dead letters; their position stays, and is tried again"
     );
 }
 

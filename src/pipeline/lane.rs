@@ -3,18 +3,20 @@
 
 use super::{
     alarm,
+    batches::{Batches, Most},
     files::LaneFile,
     gauges::LaneGauges,
     plan::Plan,
     ready::Ready,
     report::{Counts, Left, OutputReport},
-    sending::{Answered, Batches},
+    sending::Answered,
     showing::Shown,
     succession::Names,
 };
 use crate::{
     ack::{FileKey, Ledger},
     batch::Pool,
+    dead_letters::{DeadLetters, Skips},
     frame::MAX_STEP,
     guard::{Admission, News, Streams},
     model::{Digest, LabelSet, Nanos, Point},
@@ -135,6 +137,10 @@ pub(super) struct Lane {
     /// Batches with refused records, and when to try them again.
     pub(super) held: Vec<(Duration, Work)>,
     pub(super) last_refusal: Option<String>,
+    pub(super) dead_letters: DeadLetters,
+    /// Why the last ones could not be put aside.
+    pub(super) unburied: Option<String>,
+    pub(super) skips: Skips,
     /// Names or labels are used that the state may not have on disk yet.
     pub(super) needs_sync: bool,
     pub(super) counts: Counts,
@@ -153,7 +159,10 @@ impl Lane {
         gauges: Arc<LaneGauges>,
         (sender, events): (Sender<Event>, Receiver<Event>),
     ) -> Lane {
-        let batches = Batches::new(Pool::new(plan.pool), plan.batch_max_bytes, plan.output.plainest());
+        let most = Most { bytes: plan.batch_max_bytes, records: plan.output.max_records() };
+        let batches = Batches::new(Pool::new(plan.pool), most, plan.output.plainest());
+        let dead_letters = DeadLetters::new(shared.store.folder(), &plan.name, plan.dead_letters_max_bytes);
+        let skips = Skips::new(shared.store.folder(), &plan.name);
         Lane {
             plan,
             mode,
@@ -191,6 +200,9 @@ impl Lane {
             stream_health: HashMap::new(),
             held: Vec::new(),
             last_refusal: None,
+            dead_letters,
+            unburied: None,
+            skips,
             needs_sync: false,
             counts: Counts::default(),
             is_listed: false,
@@ -423,7 +435,7 @@ impl Lane {
     pub(super) fn why(&self) -> Option<&str> {
         let refused = || self.last_refusal.as_deref().filter(|_| !self.held.is_empty());
         let stream = || self.stream_health.values().find_map(Health::stalled);
-        self.health.stalled().or_else(refused).or_else(stream)
+        self.health.stalled().or(self.unburied.as_deref()).or_else(refused).or_else(stream)
     }
 
     /// The output waits, or flows again.
@@ -468,7 +480,7 @@ impl Lane {
         left.sort_by_key(|left| std::cmp::Reverse(left.bytes));
         let pending = self.pending();
         let counts = self.counts.clone();
-        debug_assert_eq!(counts.records, counts.acknowledged + pending);
+        debug_assert_eq!(counts.records, counts.acknowledged + counts.dead_lettered + pending);
         OutputReport { name: self.plan.name.clone(), counts, pending, left, stalled: self.why().map(str::to_owned) }
     }
 }

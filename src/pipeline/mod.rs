@@ -14,6 +14,8 @@
 //! Channels carry files, sealed batches and verdicts, never lines.
 
 mod alarm;
+mod batches;
+mod burying;
 mod committing;
 mod connect;
 mod containers;

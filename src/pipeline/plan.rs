@@ -23,6 +23,7 @@ pub(super) struct Plan {
     pub frames: Vec<Option<frame::Settings>>,
     pub labelling: Arc<Labelling>,
     pub batch_max_bytes: usize,
+    pub dead_letters_max_bytes: u64,
     pub batch_max_wait: Duration,
     pub window: u64,
     pub concurrency: usize,
@@ -100,6 +101,7 @@ pub(super) fn plans(settings: &mut Settings, labelling: Labelling) -> Vec<Plan> 
     let labelling = Arc::new(labelling);
     let pools = pools(settings.agent.memory_limit, &settings.outputs);
     let sources = &settings.sources;
+    let dead_letters_max_bytes = settings.agent.dead_letters_max_bytes;
     let plan = |(index, output): (usize, super::settings::Output)| {
         let kind = match output.kind {
             OutputKind::Loki { tenant } => Output::Loki(loki::Loki::new(match tenant {
@@ -123,6 +125,7 @@ pub(super) fn plans(settings: &mut Settings, labelling: Labelling) -> Vec<Plan> 
             http: output.http,
             labelling: Arc::clone(&labelling),
             batch_max_bytes: output.batch_max_bytes,
+            dead_letters_max_bytes,
             batch_max_wait: output.batch_max_wait,
             window: output.window,
             concurrency: output.concurrency,

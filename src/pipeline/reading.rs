@@ -314,7 +314,8 @@ impl Lane {
             part: framed.part,
         };
         let key = file.file.key;
-        let batch = self.batches.open(stream, now, self.counts.read_bytes);
+        let bin = if self.plan.output.is_by_stream() { stream } else { 0 };
+        let batch = self.batches.open(bin, now, self.counts.read_bytes);
         let is_first = !batch.has(key);
         if is_first {
             let mark = place.mark_of(rewind, before, &file.file);
@@ -333,7 +334,7 @@ impl Lane {
         let default = StreamHead::default();
         let head = self.heads.get(stream as usize).unwrap_or(&default);
         let heads = Heads { file: &file.head, stream: head, now: self.wall_clock };
-        self.batches.put(stream, &self.plan.output, &record, heads);
+        self.batches.put(bin, &self.plan.output, &record, heads);
         is_first
     }
 

@@ -6,7 +6,7 @@ use crate::{
 };
 use std::{collections::BTreeSet, path::PathBuf};
 
-/// Counts of one output since the agent started. `records = acknowledged + pending`.
+/// Counts of one output since the agent started. `records = acknowledged + dead_lettered + pending`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
     /// Bytes that were framed, passed-over lines included.
@@ -32,8 +32,12 @@ pub struct Counts {
     pub twins: u64,
     /// Records that are a part of a longer line.
     pub parts: u64,
-    /// Records that the destination refused.
+    /// Records that the destination refused for good.
     pub refused: u64,
+    /// Records that are in the dead letters.
+    pub dead_lettered: u64,
+    /// Bytes of the lines that were put there.
+    pub dead_lettered_bytes: u64,
     /// Requests, repeated ones included.
     pub requests: u64,
     /// Bytes of request bodies, compressed.

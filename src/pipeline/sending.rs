@@ -6,128 +6,23 @@ use super::{
 };
 use crate::{
     ack::FileKey,
-    batch::{Batch, Form, Pool, Records, Selection},
-    model::Record,
-    output::{Cause, Heads, Output, Request, Scope, Scratch, Stall, StreamHead, Verdict},
+    batch::{Batch, Records, Selection},
+    output::{Cause, Output, Request, Scope, Scratch, Stall, StreamHead, Verdict},
     send::{Client, Gate, Next, Work},
 };
 use std::{
     cell::RefCell,
-    collections::VecDeque,
     sync::{Arc, mpsc::Sender},
     time::Duration,
 };
 
 /// A client is made anew when it is this old: new connections, names resolved again, certificates read again.
 const CLIENT_AGE: Duration = Duration::from_secs(300);
-/// A batch with refused records is tried again after this, then after twice that, and so on …
-const FIRST_HOLD: Duration = Duration::from_secs(30);
+/// A batch with refused records is tried again after this, so that a destination that refuses at random for a moment is
+/// not taken at its word; then after twice that, and so on …
+const FIRST_HOLD: Duration = Duration::from_secs(10);
 /// … up to this.
 const LONGEST_HOLD: Duration = Duration::from_secs(600);
-
-/// When a batch was opened.
-#[derive(Clone, Copy, Debug)]
-struct Opened {
-    stream: u32,
-    /// Since the agent started.
-    at: Duration,
-    /// How many bytes the lane had read.
-    read: u64,
-}
-
-/// The open batches of a lane, by stream, and their memory.
-#[derive(Debug)]
-pub(super) struct Batches {
-    pub pool: Pool,
-    open: Vec<Option<Batch>>,
-    /// In the order of opening; a stream that was sealed since is passed over.
-    order: VecDeque<Opened>,
-    open_chunks: usize,
-    max_bytes: usize,
-    plainest: Form,
-    /// Sealed, in the order in which they are to be sent.
-    pub sealed: VecDeque<Work>,
-}
-
-impl Batches {
-    pub(super) fn new(pool: Pool, max_bytes: usize, plainest: Form) -> Batches {
-        let (open, order, sealed) = (Vec::new(), VecDeque::new(), VecDeque::new());
-        Batches { pool, open, order, open_chunks: 0, max_bytes, plainest, sealed }
-    }
-
-    /// The open batch of `stream`; opened now, when the lane has read `read` bytes, if there is none.
-    pub(super) fn open(&mut self, stream: u32, now: Duration, read: u64) -> &mut Batch {
-        let index = stream as usize;
-        if index >= self.open.len() {
-            self.open.resize_with(index + 1, || None);
-        }
-        let order = &mut self.order;
-        self.open[index].get_or_insert_with(|| {
-            order.push_back(Opened { stream, at: now, read });
-            Batch::new(stream, now)
-        })
-    }
-
-    /// Adds a record to the open batch of `stream`, and seals what is large enough.
-    pub(super) fn put(&mut self, stream: u32, output: &Output, record: &Record<'_>, heads: Heads<'_>) {
-        let Some(batch) = self.open.get_mut(stream as usize).and_then(Option::as_mut) else { return };
-        let chunks = batch.body.chunks();
-        output.encode(&mut batch.body.writer(&mut self.pool), record, heads);
-        batch.end_record();
-        self.open_chunks += batch.body.chunks() - chunks;
-        if batch.body.len() >= self.max_bytes {
-            self.seal(stream);
-        } else if batch.body.chunks() != chunks && self.pool.is_more_than_half(self.open_chunks) {
-            self.seal_largest();
-        }
-    }
-
-    fn seal(&mut self, stream: u32) {
-        if let Some(batch) = self.open.get_mut(stream as usize).and_then(Option::take) {
-            self.open_chunks -= batch.body.chunks();
-            self.sealed.push_back(Work::new(batch, self.plainest));
-        }
-    }
-
-    #[cold]
-    fn seal_largest(&mut self) {
-        let size = |batch: &Option<Batch>| batch.as_ref().map_or(0, |batch| batch.body.len());
-        let largest = (0u32..).zip(&self.open).max_by_key(|(_, batch)| size(batch)).map(|(stream, _)| stream);
-        if let Some(stream) = largest {
-            self.seal(stream);
-        }
-    }
-
-    /// Seals the batches that were opened at `until` or before, or before the lane had read `read` bytes.
-    pub(super) fn seal_due(&mut self, until: Duration, read: u64) {
-        while let Some(opened) = self.order.front().copied() {
-            if opened.at > until && opened.read >= read {
-                break;
-            }
-            self.order.pop_front();
-            if self.is_open(opened) {
-                self.seal(opened.stream);
-            }
-        }
-    }
-
-    /// Records in open and sealed batches.
-    pub(super) fn records(&self) -> u64 {
-        let open = self.open.iter().flatten().map(|batch| batch.records() as u64);
-        open.chain(self.sealed.iter().map(|work| work.batch.records() as u64)).sum()
-    }
-
-    /// When the oldest open batch was opened.
-    pub(super) fn oldest(&self) -> Option<Duration> {
-        self.order.iter().find(|opened| self.is_open(**opened)).map(|opened| opened.at)
-    }
-
-    /// Whether it has not been sealed since.
-    fn is_open(&self, opened: Opened) -> bool {
-        let batch = self.open.get(opened.stream as usize).and_then(Option::as_ref);
-        batch.is_some_and(|batch| batch.opened == opened.at)
-    }
-}
 
 /// A request and what came of it.
 #[derive(Debug)]
@@ -165,7 +60,9 @@ impl Lane {
             self.in_flight += 1;
             self.in_flight_records += work.batch.records() as u64;
             self.is_probing |= is_probe;
-            self.busy.insert(work.batch.stream);
+            if self.plan.output.is_by_stream() {
+                self.busy.insert(work.batch.stream);
+            }
             self.counts.requests += 1;
             self.spawn(client, work, selection, is_probe);
         }
@@ -245,7 +142,9 @@ impl Lane {
             // To the front: the order within a stream stays.
             Next::Send(_) => self.batches.sealed.push_front(work),
             Next::Settled => {
-                self.counts.acknowledged += work.batch.records() as u64;
+                let buried = work.buried() as u64;
+                self.counts.dead_lettered += buried;
+                self.counts.acknowledged += work.batch.records() as u64 - buried;
                 let firsts: Vec<(FileKey, u64)> = std::mem::take(&mut work.batch.firsts);
                 for (file, first) in firsts {
                     self.ledger.settle(file, first);
@@ -254,10 +153,15 @@ impl Lane {
                 }
                 self.batches.pool.give_back(work.batch.body);
             }
-            Next::Held | Next::Bury => {
+            Next::Held => {
                 let pause = FIRST_HOLD.saturating_mul(1 << work.holds.min(5)).min(LONGEST_HOLD);
+                self.last_refusal = work.suspects().last().map(|refusal| refusal.reason.clone());
                 self.held.push((now + pause, work));
             }
+            Next::Bury => match self.bury(&mut work) {
+                true => self.advance(work, now),
+                false => self.held.push((now + FIRST_HOLD, work)),
+            },
         }
     }
 

@@ -37,6 +37,8 @@ pub struct Agent {
     pub notify: bool,
     /// `spool.max_bytes`: the most bytes that are saved from deleted files.
     pub spool_max_bytes: u64,
+    /// `dead_letters.max_bytes`: the most bytes of records that destinations refuse for good; full, the output stalls.
+    pub dead_letters_max_bytes: u64,
     /// How long a stop waits for what is in flight.
     pub shutdown_timeout: Duration,
     /// `log.level`

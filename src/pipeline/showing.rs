@@ -52,9 +52,8 @@ impl Lane {
             parts: counts.parts,
             twins: counts.twins,
             refused: counts.refused,
-            // A later version has dead letters; what is refused is held.
-            dead_lettered: 0,
-            dead_lettered_bytes: 0,
+            dead_lettered: counts.dead_lettered,
+            dead_lettered_bytes: counts.dead_lettered_bytes,
             requests: counts.requests,
             sent_bytes: counts.wire_bytes,
             lost_bytes: counts.lost_bytes,
