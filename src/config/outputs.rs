@@ -48,6 +48,7 @@ fn output(named: &Named<'_>, entry: &Entry, sources: &[String], labels: &[String
         batch_max_wait,
         window,
         concurrency,
+        ack_timeout: 300 * SECOND,
     })
 }
 

@@ -100,6 +100,12 @@ impl Letter {
         STANDARD.decode(&self.encoded).ok()
     }
 
+    /// The bytes of the line.
+    pub fn bytes(&self) -> u64 {
+        let base64 = self.body_base64.as_deref().map_or(0, |text| text.len() / 4 * 3);
+        self.body.as_deref().map_or(base64, str::len) as u64
+    }
+
     /// The labels of its stream.
     pub fn label_set(&self) -> LabelSet {
         LabelSet::new(self.labels.clone())

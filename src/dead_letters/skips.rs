@@ -31,6 +31,12 @@ impl Skips {
         file.sync_all()
     }
 
+    /// These are done.
+    pub fn remove(&self, done: &HashSet<String>) -> io::Result<()> {
+        let left: String = self.read().into_iter().filter(|id| !done.contains(id)).map(|id| id + "\n").collect();
+        fs::write(&self.path, left)
+    }
+
     /// The ids; empty when there is no such file, or it cannot be read.
     pub fn read(&self) -> HashSet<String> {
         let text = fs::read_to_string(&self.path).unwrap_or_default();

@@ -82,6 +82,48 @@ impl Output {
         }
     }
 
+    /// Whether what it takes is stored only when it says so later: [`Verdict::Queued`].
+    pub fn has_receipts(&self) -> bool {
+        match self {
+            Output::Loki(_) => false,
+        }
+    }
+
+    /// The question which of these receipts are for what is stored by now. `None`: it gives none.
+    pub fn ask(&self, _receipts: &[u64]) -> Option<Request> {
+        match self {
+            Output::Loki(_) => None,
+        }
+    }
+
+    /// The answer to [`Output::ask`]: those for what is stored.
+    pub fn stored(&self, answer: Answer<'_>, _receipts: &[u64]) -> Result<Vec<u64>, Verdict> {
+        match self {
+            Output::Loki(_) => Err(answer.stall(Cause::Unexpected, Scope::Output, "")),
+        }
+    }
+
+    /// Whether what may have been stored by an attempt without an answer is looked up before it is sent again.
+    pub fn looks_up(&self) -> bool {
+        match self {
+            Output::Loki(_) => false,
+        }
+    }
+
+    /// The requests that find out which of these records are stored: all are sent, the last one's answer says it.
+    pub fn look_up(&self, _records: Records<'_>) -> Vec<Request> {
+        match self {
+            Output::Loki(_) => Vec::new(),
+        }
+    }
+
+    /// The answer to [`Output::look_up`], by record.
+    pub fn found(&self, answer: Answer<'_>, _records: Records<'_>) -> Result<Vec<bool>, Verdict> {
+        match self {
+            Output::Loki(_) => Err(answer.stall(Cause::Unexpected, Scope::Output, "")),
+        }
+    }
+
     /// The form in which a record that was refused is tried once more.
     pub fn plainest(&self) -> Form {
         match self {

@@ -89,11 +89,13 @@ pub enum Cause {
     Unexpected,
     /// One record that the destination refuses; held until it is taken or skipped.
     RecordRefused,
+    /// The destination does not know what it gave receipts for: what has none yet is sent again.
+    Forgotten,
 }
 
 impl Cause {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Cause; 11] = [
+    pub const ALL: [Cause; 12] = [
         Cause::Unreachable,
         Cause::Broken,
         Cause::TimedOut,
@@ -105,6 +107,7 @@ impl Cause {
         Cause::Blocked,
         Cause::Unexpected,
         Cause::RecordRefused,
+        Cause::Forgotten,
     ];
 
     /// What metrics call it.
@@ -121,6 +124,7 @@ impl Cause {
             Cause::Blocked => "blocked",
             Cause::Unexpected => "unexpected",
             Cause::RecordRefused => "record_refused",
+            Cause::Forgotten => "forgotten",
         }
     }
 }

@@ -271,3 +271,28 @@ fn label_text(labels: &LabelSet) -> String {
     let pairs: Vec<String> = labels.iter().map(|(name, value)| format!("{name}={value:?}")).collect();
     format!("{{{}}}", pairs.join(", "))
 }
+
+/// The question for acknowledgements is not answered, or is again.
+pub(super) fn receipts(output: &str, change: Option<Change>) {
+    match change {
+        Some(Change::Stalled { cause, text }) => tracing::error!(
+            output,
+            cause = cause.name(),
+            "cannot ask for acknowledgements: {text}; what was sent does not count as stored, and reading will pause"
+        ),
+        Some(Change::Recovered { after, .. }) => {
+            tracing::info!(output, "acknowledgements are answered again after {:.1} s", after.as_secs_f64());
+        }
+        None => {}
+    }
+}
+
+/// What the destination had taken is sent again.
+pub(super) fn unacknowledged(output: &str, records: usize, why: &str) {
+    tracing::warn!(
+        output,
+        records,
+        why,
+        "the destination took these records and does not say that it has stored them; they are sent again"
+    );
+}

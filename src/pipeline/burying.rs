@@ -22,6 +22,7 @@ impl Lane {
                     alarm::more_dead_lettered(&self.plan.name, letters.len() - NAMED);
                 }
                 self.counts.refused += letters.len() as u64;
+                self.counts.dead_lettered_bytes += letters.iter().map(Letter::bytes).sum::<u64>();
                 work.bury();
                 true
             }
@@ -39,7 +40,7 @@ impl Lane {
         }
     }
 
-    fn letter(&mut self, work: &Work, refusal: &Refusal) -> Letter {
+    fn letter(&self, work: &Work, refusal: &Refusal) -> Letter {
         let mut encoded = Vec::new();
         work.batch.copy_record(refusal.record, &mut encoded);
         let described = self.plan.output.describe(&encoded);
@@ -50,7 +51,6 @@ impl Lane {
         };
         let (offset, seq, time) =
             described.as_ref().map_or_else(Default::default, |record| (record.offset, record.seq, record.time));
-        self.counts.dead_lettered_bytes += body.len() as u64;
         Letter::new(Refused {
             kind: self.plan.output.kind(),
             place: (&id, &file, offset, seq, time),

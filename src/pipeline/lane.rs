@@ -8,6 +8,7 @@ use super::{
     gauges::LaneGauges,
     plan::Plan,
     ready::Ready,
+    receipts::{Asked, Receipts},
     report::{Counts, Left, OutputReport},
     sending::Answered,
     showing::Shown,
@@ -67,6 +68,8 @@ pub(super) enum Event {
     Listed,
     /// An answer, or what there was instead of one.
     Answered(Box<Answered>),
+    /// What came of the question for receipts.
+    Asked(Box<Asked>),
     /// Read nothing more; finish what is under way until this time.
     Stop(Duration),
 }
@@ -141,6 +144,9 @@ pub(super) struct Lane {
     /// Why the last ones could not be put aside.
     pub(super) unburied: Option<String>,
     pub(super) skips: Skips,
+    pub(super) receipts: Receipts,
+    /// Requests that passed.
+    pub(super) passes: u64,
     /// Names or labels are used that the state may not have on disk yet.
     pub(super) needs_sync: bool,
     pub(super) counts: Counts,
@@ -203,6 +209,8 @@ impl Lane {
             dead_letters,
             unburied: None,
             skips,
+            receipts: Receipts::new(),
+            passes: 0,
             needs_sync: false,
             counts: Counts::default(),
             is_listed: false,
@@ -224,6 +232,7 @@ impl Lane {
             self.commit_when_due(now);
             self.seal_due(now);
             self.dispatch(now);
+            self.attend_receipts(now);
             self.note_pause(now);
             if self.can_read() {
                 if let Some(key) = self.ready.pop() {
@@ -293,6 +302,10 @@ impl Lane {
             Event::Answered(answered) => {
                 let now = self.now();
                 self.answered(*answered, now);
+            }
+            Event::Asked(asked) => {
+                let now = self.now();
+                self.asked(*asked, now);
             }
             Event::Stop(deadline) => self.stop = Some(self.stop.map_or(deadline, |stop| stop.min(deadline))),
         }
@@ -404,7 +417,7 @@ impl Lane {
             Gate::Wait(until) => Some(until),
             _ => None,
         });
-        let held = self.held.iter().map(|(until, _)| *until);
+        let held = self.held.iter().map(|(until, _)| *until).chain(self.receipts.due(self.plan.ack_timeout));
         let commit = (!self.dirty.is_empty() || self.undurable() > 0).then_some(self.next_commit());
         let ours = commit.into_iter().chain(self.next_measure()).chain(self.stop);
         let deadlines = due.into_iter().chain(retry).chain(streams).chain(held).chain(ours);
@@ -435,7 +448,8 @@ impl Lane {
     pub(super) fn why(&self) -> Option<&str> {
         let refused = || self.last_refusal.as_deref().filter(|_| !self.held.is_empty());
         let stream = || self.stream_health.values().find_map(Health::stalled);
-        self.health.stalled().or(self.unburied.as_deref()).or_else(refused).or_else(stream)
+        let receipts = || self.receipts.health.stalled();
+        self.health.stalled().or_else(receipts).or(self.unburied.as_deref()).or_else(refused).or_else(stream)
     }
 
     /// The output waits, or flows again.
@@ -451,7 +465,8 @@ impl Lane {
     }
 
     fn is_finished(&self, now: Duration) -> bool {
-        let is_empty = self.in_flight == 0 && self.batches.sealed.is_empty() && self.batches.oldest().is_none();
+        let is_sent = self.in_flight == 0 && self.receipts.is_empty();
+        let is_empty = is_sent && self.batches.sealed.is_empty() && self.batches.oldest().is_none();
         match (self.stop, self.mode) {
             // What is refused does not get better by waiting.
             (Some(deadline), _) => is_empty || now >= deadline,

@@ -29,6 +29,7 @@ mod plan;
 mod pods;
 mod reading;
 mod ready;
+mod receipts;
 mod report;
 mod run;
 mod sending;

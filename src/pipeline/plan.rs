@@ -24,6 +24,8 @@ pub(super) struct Plan {
     pub labelling: Arc<Labelling>,
     pub batch_max_bytes: usize,
     pub dead_letters_max_bytes: u64,
+    /// What was taken and is not acknowledged within this is sent again.
+    pub ack_timeout: Duration,
     pub batch_max_wait: Duration,
     pub window: u64,
     pub concurrency: usize,
@@ -126,6 +128,7 @@ pub(super) fn plans(settings: &mut Settings, labelling: Labelling) -> Vec<Plan> 
             labelling: Arc::clone(&labelling),
             batch_max_bytes: output.batch_max_bytes,
             dead_letters_max_bytes,
+            ack_timeout: output.ack_timeout,
             batch_max_wait: output.batch_max_wait,
             window: output.window,
             concurrency: output.concurrency,

@@ -3,11 +3,13 @@
 use super::{
     alarm,
     lane::{Event, Lane},
+    plan::wall_clock,
+    receipts::CHANNEL,
 };
 use crate::{
     ack::FileKey,
-    batch::{Batch, Records, Selection},
-    output::{Cause, Output, Request, Scope, Scratch, Stall, StreamHead, Verdict},
+    batch::{Records, Selection},
+    output::{Cause, Item, Output, Request, Scope, Scratch, Stall, StreamHead, Verdict},
     send::{Client, Gate, Next, Work},
 };
 use std::{
@@ -28,9 +30,20 @@ const LONGEST_HOLD: Duration = Duration::from_secs(600);
 #[derive(Debug)]
 pub(super) struct Answered {
     work: Work,
-    verdict: Verdict,
+    outcome: Outcome,
     is_probe: bool,
     wire_bytes: u64,
+    /// The channel that it was sent in.
+    channel: String,
+}
+
+/// What came of a request.
+#[derive(Debug)]
+enum Outcome {
+    /// Records were sent.
+    Sent(Verdict),
+    /// It was looked up which of the records are stored.
+    Found(Vec<bool>),
 }
 
 impl Lane {
@@ -74,7 +87,7 @@ impl Lane {
     }
 
     /// The client, made anew when it is due. `None`: it cannot be made now; that is a stall.
-    fn client(&mut self, now: Duration) -> Option<Client> {
+    pub(super) fn client(&mut self, now: Duration) -> Option<Client> {
         if let Some((client, made)) = &self.client
             && now.saturating_sub(*made) < CLIENT_AGE
         {
@@ -96,16 +109,22 @@ impl Lane {
         let output = Arc::clone(&self.plan.output);
         let head = self.heads.get(work.batch.stream as usize).cloned().unwrap_or_default();
         let events: Sender<Event> = self.sender.clone();
+        let channel = if output.has_receipts() { self.receipts.channel.clone() } else { String::new() };
         self.runtime.spawn(async move {
-            let (verdict, wire_bytes) = attempt(&output, &client, &head, &work.batch, &selection).await;
+            let records = Records { batch: &work.batch, selection: &selection };
+            let (outcome, wire_bytes) = match work.is_doubtful && output.looks_up() {
+                true => look_up(&output, &client, records).await,
+                false => attempt(&output, &client, &head, records, &channel).await,
+            };
+            let answered = Answered { work, outcome, is_probe, wire_bytes, channel };
             // The lane is gone only when it does not want the answer any more.
-            let _ = events.send(Event::Answered(Box::new(Answered { work, verdict, is_probe, wire_bytes })));
+            let _ = events.send(Event::Answered(Box::new(answered)));
         });
     }
 
     /// Takes in an answer.
     pub(super) fn answered(&mut self, answered: Answered, now: Duration) {
-        let Answered { mut work, verdict, is_probe, wire_bytes } = answered;
+        let Answered { mut work, outcome, is_probe, wire_bytes, channel } = answered;
         let stream = work.batch.stream;
         self.in_flight -= 1;
         self.in_flight_records -= work.batch.records() as u64;
@@ -114,6 +133,14 @@ impl Lane {
         if is_probe {
             self.is_probing = false;
         }
+        let verdict = match outcome {
+            Outcome::Sent(verdict) => verdict,
+            Outcome::Found(stored) => {
+                self.pass(now);
+                work.known(&stored);
+                return self.advance(work, now);
+            }
+        };
         match &verdict {
             Verdict::Stall(stall) if stall.scope == Scope::Stream => {
                 self.pass(now);
@@ -122,10 +149,27 @@ impl Lane {
                 alarm::stream_health(&self.plan.name, self.labels_of(stream), change);
             }
             Verdict::Stall(stall) => {
-                let stall = stall.clone();
-                self.stall(&stall, now);
+                self.stall(stall, now);
+                if stall.cause == Cause::Forgotten {
+                    self.renew_channel(&stall.text);
+                }
+                if may_be_stored(stall.cause) {
+                    work.is_doubtful = true;
+                    if work.failed(self.passes) {
+                        // To the end: if the fault is its own, others show that.
+                        return self.batches.sealed.push_back(work);
+                    }
+                }
             }
-            _ => {
+            Verdict::Items(items) => match items.iter().find_map(waits) {
+                Some(stall) => self.stall(stall, now),
+                None => self.pass(now),
+            },
+            Verdict::Queued { receipt } => {
+                self.pass(now);
+                return self.taken(*receipt, &channel, work, now);
+            }
+            Verdict::Accepted | Verdict::Refused { .. } | Verdict::TooLarge { .. } | Verdict::RefusedAt { .. } => {
                 self.pass(now);
                 if let Some(mut health) = self.stream_health.remove(&stream) {
                     alarm::stream_health(&self.plan.name, self.labels_of(stream), health.pass(now));
@@ -137,7 +181,7 @@ impl Lane {
     }
 
     /// Puts a batch where it belongs now.
-    fn advance(&mut self, mut work: Work, now: Duration) {
+    pub(super) fn advance(&mut self, mut work: Work, now: Duration) {
         match work.next() {
             // To the front: the order within a stream stays.
             Next::Send(_) => self.batches.sealed.push_front(work),
@@ -188,9 +232,19 @@ impl Lane {
     }
 
     fn pass(&mut self, now: Duration) {
+        self.passes += 1;
         let change = self.health.pass(now);
         self.health_changed(change);
     }
+}
+
+/// Whether an attempt that failed so may have been stored.
+fn may_be_stored(cause: Cause) -> bool {
+    matches!(cause, Cause::Broken | Cause::TimedOut | Cause::ServerError)
+}
+
+fn waits(item: &Item) -> Option<&Stall> {
+    if let Item::Again(stall) = item { Some(stall) } else { None }
 }
 
 /// One request: compress, send, judge. Also the bytes of its body on the wire.
@@ -198,18 +252,39 @@ async fn attempt(
     output: &Output,
     client: &Client,
     head: &StreamHead,
-    batch: &Batch,
-    selection: &Selection,
-) -> (Verdict, u64) {
+    records: Records<'_>,
+    channel: &str,
+) -> (Outcome, u64) {
     thread_local! {
         static SCRATCH: RefCell<Scratch> = RefCell::default();
     }
-    let records = Records { batch, selection };
-    let request: Request = SCRATCH.with_borrow_mut(|scratch| output.request(head, records, scratch));
+    let mut request: Request = SCRATCH.with_borrow_mut(|scratch| output.request(head, records, scratch));
+    if !channel.is_empty() {
+        request.headers.push((CHANNEL, channel.to_owned()));
+    }
     let wire_bytes = request.body.len() as u64;
     let verdict = match client.post(request).await {
-        Ok(answer) => output.reply(answer.at(super::plan::wall_clock()), selection.len()),
+        Ok(answer) => output.reply(answer.at(wall_clock()), records.count()),
         Err(stall) => Verdict::Stall(stall),
     };
-    (verdict, wire_bytes)
+    (Outcome::Sent(verdict), wire_bytes)
+}
+
+/// Finds out which of the records are stored.
+async fn look_up(output: &Output, client: &Client, records: Records<'_>) -> (Outcome, u64) {
+    let mut wire_bytes = 0;
+    let mut last = None;
+    for request in output.look_up(records) {
+        wire_bytes += request.body.len() as u64;
+        match client.post(request).await {
+            Ok(answer) => last = Some(answer),
+            Err(stall) => return (Outcome::Sent(Verdict::Stall(stall)), wire_bytes),
+        }
+    }
+    let found = last.map(|answer| output.found(answer.at(wall_clock()), records));
+    match found {
+        Some(Ok(found)) => (Outcome::Found(found), wire_bytes),
+        Some(Err(verdict)) => (Outcome::Sent(verdict), wire_bytes),
+        None => (Outcome::Found(vec![false; records.count()]), wire_bytes),
+    }
 }

@@ -192,6 +192,8 @@ pub struct Output {
     pub window: u64,
     /// Requests at the same time, 1 to 64.
     pub concurrency: usize,
+    /// `ack_timeout`: what was taken and is not acknowledged within this is sent again.
+    pub ack_timeout: Duration,
 }
 
 /// The type of an output with what only that type has.

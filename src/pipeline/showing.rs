@@ -73,7 +73,7 @@ impl Lane {
     /// Records that were read and are not acknowledged, counted where they are, not from what was counted before.
     pub(super) fn pending(&self) -> u64 {
         let held: u64 = self.held.iter().map(|(_, work)| work.batch.records() as u64).sum();
-        self.batches.records() + self.in_flight_records + held
+        self.batches.records() + self.in_flight_records + self.receipts.records() + held
     }
 
     fn measure(&mut self, now: Duration) {

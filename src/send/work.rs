@@ -10,6 +10,9 @@ use std::collections::{BTreeSet, VecDeque};
 /// all of them, and every search costs requests.
 const MAX_SUSPECTS: usize = 16;
 
+/// After so many failures in a row others have their turn.
+const MAX_FAILURES: u32 = 3;
+
 /// A record that the destination refuses.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
@@ -52,6 +55,12 @@ pub struct Work {
     buried: usize,
     /// How often it was held.
     pub holds: u32,
+    /// Whether some of what is to be sent may have been stored by an attempt without an answer.
+    pub is_doubtful: bool,
+    /// Attempts in a row that failed through no fault that was named.
+    failures: u32,
+    /// How many requests of the output had passed when it last failed too often.
+    passes: Option<u64>,
 }
 
 /// What to do with a [`Work`].
@@ -73,8 +82,19 @@ impl Work {
         let all = Selection::of(0..batch.records(), Form::Full);
         let mut todo = VecDeque::new();
         todo.extend((!all.is_empty()).then_some(all));
-        let (suspects, dead, tried) = (Vec::new(), Vec::new(), BTreeSet::new());
-        Work { batch, plainest, todo, suspects, tried, dead, buried: 0, holds: 0 }
+        Work {
+            batch,
+            plainest,
+            todo,
+            suspects: Vec::new(),
+            tried: BTreeSet::new(),
+            dead: Vec::new(),
+            buried: 0,
+            holds: 0,
+            is_doubtful: false,
+            failures: 0,
+            passes: None,
+        }
     }
 
     /// What to do now.
@@ -114,6 +134,48 @@ impl Work {
             }
             Verdict::Items(items) => self.judged(&sent, items),
         }
+    }
+
+    /// An attempt failed, and nobody said that it is its fault; `passes` requests of the output have passed so far.
+    /// `true`: others should have their turn before it. When others pass again and again and this one does not, it is its
+    /// fault after all (Loki answers 500 to a push that is too large for its ingester): it is halved.
+    pub fn failed(&mut self, passes: u64) -> bool {
+        self.failures += 1;
+        if self.failures < MAX_FAILURES {
+            return false;
+        }
+        self.failures = 0;
+        if self.passes.replace(passes).is_some_and(|before| before < passes)
+            && let Some(front) = self.todo.pop_front()
+        {
+            let (first, second) = front.split_at(front.len().div_ceil(2));
+            self.front(second);
+            self.front(first);
+        }
+        true
+    }
+
+    /// What was found out about the selection that [`Work::next`] named: which of its records are stored.
+    pub fn known(&mut self, stored: &[bool]) {
+        self.is_doubtful = false;
+        let Some(front) = self.todo.front().filter(|front| front.len() == stored.len()) else { return };
+        let left = front.records().zip(stored).filter(|(_, is_stored)| !**is_stored).map(|(record, _)| record);
+        let left = Selection::from_iter(left, front.form);
+        self.todo.pop_front();
+        self.front(left);
+    }
+
+    /// Gives up these records, of those that are still to be sent or were refused, for this reason.
+    pub fn condemn(&mut self, records: &BTreeSet<usize>, reason: &str) {
+        let mut condemned: BTreeSet<usize> = BTreeSet::new();
+        self.suspects.retain(|one| !(records.contains(&one.record) && condemned.insert(one.record)));
+        for selection in std::mem::take(&mut self.todo) {
+            condemned.extend(selection.records().filter(|record| records.contains(record)));
+            let rest = selection.records().filter(|record| !records.contains(record));
+            let rest = Selection::from_iter(rest, selection.form);
+            self.todo.extend((!rest.is_empty()).then_some(rest));
+        }
+        self.dead.extend(condemned.into_iter().map(|record| Refusal { record, reason: reason.to_owned() }));
     }
 
     /// Each record has its own verdict.
