@@ -5,7 +5,7 @@ mod selection;
 #[cfg(test)]
 mod tests;
 
-pub use selection::{Form, Records, Selection};
+pub use selection::{Bases, Form, Records, Selection};
 
 use crate::{ack::FileKey, model::Sink};
 use std::{ops::Range, time::Duration};

@@ -1,7 +1,8 @@
 //! Some of the records of a batch, for one request.
 
 use super::Batch;
-use std::ops::Range;
+use crate::model::{FileName, Nanos};
+use std::{collections::HashMap, ops::Range};
 
 /// In which form records are sent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -11,6 +12,36 @@ pub enum Form {
     Full,
     /// As plainly as the destination takes them, without what it may stumble over.
     Plain,
+    /// In the stream of those that come late, with their own time.
+    Late,
+    /// In a stream of those of this file that come late even there, with their own time.
+    LateOf(FileName),
+    /// With a time that the destination takes, and their own beside it.
+    Retimed,
+}
+
+/// The times from which those of retimed records are made: by file, from a record's number on.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Bases(HashMap<FileName, Vec<(u64, Nanos)>>);
+
+impl Bases {
+    /// From this record of the file on, this is the base.
+    pub fn set(&mut self, file: FileName, from: u64, base: Nanos) {
+        let bases = self.0.entry(file).or_default();
+        bases.retain(|(other, _)| *other < from);
+        bases.push((from, base));
+    }
+
+    /// The time of a record: the base and as many nanoseconds as its number says, so that the order stays.
+    pub fn time(&self, file: FileName, seq: u64) -> Option<Nanos> {
+        let (_, base) = self.0.get(&file)?.iter().rev().find(|(from, _)| *from <= seq)?;
+        Some(Nanos(base.0.saturating_add(i64::try_from(seq).unwrap_or(i64::MAX))))
+    }
+
+    /// The file is gone.
+    pub fn forget(&mut self, file: FileName) {
+        self.0.remove(&file);
+    }
 }
 
 /// Some of the records of a batch, all in one form.
@@ -78,6 +109,8 @@ pub struct Records<'a> {
     pub batch: &'a Batch,
     /// Which of its records.
     pub selection: &'a Selection,
+    /// Of those that are retimed.
+    pub bases: &'a Bases,
 }
 
 impl Records<'_> {

@@ -10,7 +10,7 @@ mod verdict;
 pub use answer::Answer;
 pub use describe::Described;
 pub use request::{Compression, Request, Scratch};
-pub use verdict::{Cause, Item, Scope, Stall, Verdict};
+pub use verdict::{Cause, Item, Scope, Stall, Untimely, Verdict};
 
 use crate::{
     batch::{Form, Records},
@@ -42,6 +42,10 @@ pub struct StreamHead {
     pub bytes: Vec<u8>,
     /// Loki's.
     pub tenant: Option<String>,
+    /// The same as `bytes`, for those that come late.
+    pub late: Vec<u8>,
+    /// Its labels.
+    pub labels: LabelSet,
 }
 
 /// What a record is encoded with.
@@ -164,6 +168,13 @@ impl Output {
     pub fn reply(&self, answer: Answer<'_>, _records: usize) -> Verdict {
         match self {
             Output::Loki(_) => loki::reply::reply(answer),
+        }
+    }
+
+    /// The time of a record, from its encoded bytes; where its time can be what the destination refuses.
+    pub fn time(&self, encoded: &[u8]) -> Option<Nanos> {
+        match self {
+            Output::Loki(_) => loki::describe::time(encoded),
         }
     }
 

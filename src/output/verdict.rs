@@ -1,5 +1,9 @@
 //! What an answer means.
 
+use crate::{
+    batch::Form,
+    model::{FileName, Nanos},
+};
 use std::time::Duration;
 
 /// What a destination's answer means for the records of one request.
@@ -24,6 +28,8 @@ pub enum Verdict {
         /// Its number.
         receipt: u64,
     },
+    /// Some of them have a time that the destination does not take; it may have stored the others.
+    Untimely(Untimely),
     /// What became of each of them, in the order of the request; as many as were sent.
     Items(Vec<Item>),
     /// The destination stopped at one of them. It has looked at none of those after it.
@@ -35,6 +41,39 @@ pub enum Verdict {
         /// The status and the destination's words, shortened: [`Answer::told`](super::Answer::told).
         reason: String,
     },
+}
+
+/// Which times a destination does not take.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Untimely {
+    /// Those before it lie too far behind the newest of their stream.
+    pub behind: Option<Nanos>,
+    /// Those before it are too old for any stream.
+    pub old: Option<Nanos>,
+    /// Those from it on lie too far in the future.
+    pub new: Option<Nanos>,
+    /// The destination's words, shortened.
+    pub reason: String,
+}
+
+impl Untimely {
+    /// The form in which a record of this time and file that was sent in `form` is sent next; the same when nothing is
+    /// wrong with it.
+    pub fn form(&self, time: Nanos, file: FileName, form: Form) -> Form {
+        let is_before = |bound: Option<Nanos>| bound.is_some_and(|bound| time < bound);
+        if is_before(self.old) || self.new.is_some_and(|first| first <= time) {
+            Form::Retimed
+        } else if is_before(self.behind) {
+            match form {
+                Form::Full | Form::Plain => Form::Late,
+                // Files that are read one after the other span more than the stream takes; one by itself seldom does.
+                Form::Late => Form::LateOf(file),
+                Form::LateOf(_) | Form::Retimed => Form::Retimed,
+            }
+        } else {
+            form
+        }
+    }
 }
 
 /// What became of one record of a request.

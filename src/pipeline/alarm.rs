@@ -2,7 +2,7 @@
 
 use crate::{
     dead_letters::Letter,
-    model::{FileName, Known, LabelSet},
+    model::{FileName, Known, LabelSet, Nanos},
     output::Cause,
     send::Change,
     tail::TailFile,
@@ -294,5 +294,26 @@ pub(super) fn unacknowledged(output: &str, records: usize, why: &str) {
         records,
         why,
         "the destination took these records and does not say that it has stored them; they are sent again"
+    );
+}
+
+/// Records of this stream come too late for it.
+pub(super) fn late(output: &str, stream: Option<&LabelSet>, before: Nanos) {
+    let stream = stream.map(label_text).unwrap_or_default();
+    tracing::warn!(
+        output,
+        stream,
+        "the destination takes nothing before {before} in this stream; such records go to the same labels with `late`, under \
+         their own time"
+    );
+}
+
+/// Records are stored under another time than their own.
+pub(super) fn retimed(output: &str, records: usize, why: &str) {
+    tracing::warn!(
+        output,
+        records,
+        why,
+        "no stream takes these records under their own time; they get another one, with their own in `auditship_time`"
     );
 }

@@ -5,7 +5,7 @@ use super::{
     settings::Settings,
 };
 use crate::{
-    batch::{Batch, Form, Records, Selection},
+    batch::{Bases, Batch, Form, Records, Selection},
     model::LabelSet,
     output::{Scratch, Verdict},
     send::Client,
@@ -34,6 +34,7 @@ pub fn try_outputs(mut settings: Settings) -> io::Result<Vec<Connection>> {
             Verdict::Refused { reason } | Verdict::TooLarge { reason } | Verdict::RefusedAt { reason, .. } => {
                 Some(reason)
             }
+            Verdict::Untimely(untimely) => Some(untimely.reason),
             Verdict::Stall(stall) => Some(stall.text),
         };
         Connection { output: plan.name.clone(), problem }
@@ -48,7 +49,7 @@ async fn try_output(plan: &Plan, labels: &LabelSet) -> Verdict {
     };
     let head = plan.output.stream(labels);
     let (batch, selection) = (Batch::new(0, Duration::ZERO), Selection::of(0..0, Form::Full));
-    let records = Records { batch: &batch, selection: &selection };
+    let records = Records { batch: &batch, selection: &selection, bases: &Bases::default() };
     let request = plan.output.request(&head, records, &mut Scratch::default());
     match client.post(request).await {
         Ok(answer) => plan.output.reply(answer.at(wall_clock()), 0),

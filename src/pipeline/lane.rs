@@ -6,6 +6,7 @@ use super::{
     batches::{Batches, Most},
     files::LaneFile,
     gauges::LaneGauges,
+    late::Late,
     plan::Plan,
     ready::Ready,
     receipts::{Asked, Receipts},
@@ -16,7 +17,7 @@ use super::{
 };
 use crate::{
     ack::{FileKey, Ledger},
-    batch::Pool,
+    batch::{Bases, Pool},
     dead_letters::{DeadLetters, Skips},
     frame::MAX_STEP,
     guard::{Admission, News, Streams},
@@ -146,6 +147,9 @@ pub(super) struct Lane {
     pub(super) skips: Skips,
     pub(super) skips_due: Duration,
     pub(super) receipts: Receipts,
+    /// By stream: which of its records are late.
+    pub(super) late: HashMap<u32, Late>,
+    pub(super) bases: Bases,
     /// Requests that passed.
     pub(super) passes: u64,
     /// Names or labels are used that the state may not have on disk yet.
@@ -212,6 +216,8 @@ impl Lane {
             skips,
             skips_due: Duration::ZERO,
             receipts: Receipts::new(),
+            late: HashMap::new(),
+            bases: Bases::default(),
             passes: 0,
             needs_sync: false,
             counts: Counts::default(),
@@ -293,6 +299,7 @@ impl Lane {
                     self.store.append(entry);
                 }
                 if let Some(file) = self.files.remove(&key) {
+                    self.bases.forget(file.file.name());
                     self.ready.remove(&file.file);
                     self.leave_family(&file);
                 }
@@ -321,7 +328,9 @@ impl Lane {
         self.ledger.begin(key, *point);
         // It is where the state has it, or at the start, which needs no entry.
         file.set_committed(self.plan.index, *point);
-        let mut lane_file = LaneFile::new(file, frame.clone(), point, &self.plan);
+        let frame = frame.clone();
+        self.recall_bases(file.name());
+        let mut lane_file = LaneFile::new(file, frame, point, &self.plan);
         lane_file.is_queued = true;
         self.ready.push(&lane_file.file);
         self.join_family(&mut lane_file);
@@ -380,6 +389,7 @@ impl Lane {
         if stream >= self.heads.len() {
             self.heads.resize(stream + 1, StreamHead::default());
             self.heads[stream] = head;
+            self.recall_late(stream as u32);
         }
         stream as u32
     }

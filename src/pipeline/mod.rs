@@ -24,6 +24,7 @@ mod follow;
 mod gauges;
 mod helpers;
 mod lane;
+mod late;
 mod owners;
 mod plan;
 mod pods;

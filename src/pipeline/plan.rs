@@ -106,11 +106,14 @@ pub(super) fn plans(settings: &mut Settings, labelling: Labelling) -> Vec<Plan> 
     let dead_letters_max_bytes = settings.agent.dead_letters_max_bytes;
     let plan = |(index, output): (usize, super::settings::Output)| {
         let kind = match output.kind {
-            OutputKind::Loki { tenant } => Output::Loki(loki::Loki::new(match tenant {
-                LokiTenant::None => loki::Tenant::None,
-                LokiTenant::Fixed(id) => loki::Tenant::Fixed(id),
-                LokiTenant::Label(name) => loki::Tenant::Label(name),
-            })),
+            OutputKind::Loki { tenant } => Output::Loki(loki::Loki::new(
+                match tenant {
+                    LokiTenant::None => loki::Tenant::None,
+                    LokiTenant::Fixed(id) => loki::Tenant::Fixed(id),
+                    LokiTenant::Label(name) => loki::Tenant::Label(name),
+                },
+                settings.agent.host.clone(),
+            )),
         };
         let frames = sources.iter().map(|source| {
             let is_taken = output.sources.contains(&source.name);

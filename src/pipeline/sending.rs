@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     ack::FileKey,
-    batch::{Records, Selection},
+    batch::{Bases, Form, Records, Selection},
     output::{Cause, Item, Output, Request, Scope, Scratch, Stall, StreamHead, Verdict},
     send::{Client, Gate, Next, Work},
 };
@@ -60,7 +60,8 @@ impl Lane {
                 return;
             };
             let Some(client) = self.client(now) else { return };
-            let Some(work) = self.batches.sealed.remove(nth) else { return };
+            let Some(mut work) = self.batches.sealed.remove(nth) else { return };
+            self.sort_late(&mut work, now);
             let Next::Send(selection) = work.next() else {
                 self.advance(work, now);
                 continue;
@@ -110,8 +111,10 @@ impl Lane {
         let head = self.heads.get(work.batch.stream as usize).cloned().unwrap_or_default();
         let events: Sender<Event> = self.sender.clone();
         let channel = if output.has_receipts() { self.receipts.channel.clone() } else { String::new() };
+        // Nearly always empty.
+        let bases = if selection.form == Form::Retimed { self.bases.clone() } else { Bases::default() };
         self.runtime.spawn(async move {
-            let records = Records { batch: &work.batch, selection: &selection };
+            let records = Records { batch: &work.batch, selection: &selection, bases: &bases };
             let (outcome, wire_bytes) = match work.is_doubtful && output.looks_up() {
                 true => look_up(&output, &client, records).await,
                 false => attempt(&output, &client, &head, records, &channel).await,
@@ -169,7 +172,15 @@ impl Lane {
                 self.pass(now);
                 return self.taken(*receipt, &channel, work, now);
             }
-            Verdict::Accepted | Verdict::Refused { .. } | Verdict::TooLarge { .. } | Verdict::RefusedAt { .. } => {
+            Verdict::Untimely(untimely) if self.untimely(&mut work, untimely, now) => {
+                self.pass(now);
+                return self.advance(work, now);
+            }
+            Verdict::Accepted
+            | Verdict::Untimely(_)
+            | Verdict::Refused { .. }
+            | Verdict::TooLarge { .. }
+            | Verdict::RefusedAt { .. } => {
                 self.pass(now);
                 if let Some(mut health) = self.stream_health.remove(&stream) {
                     alarm::stream_health(&self.plan.name, self.labels_of(stream), health.pass(now));
@@ -199,7 +210,7 @@ impl Lane {
             }
             Next::Held => {
                 let pause = FIRST_HOLD.saturating_mul(1 << work.holds.min(5)).min(LONGEST_HOLD);
-                self.last_refusal = work.suspects().last().map(|refusal| refusal.reason.clone());
+                self.last_refusal = work.suspects().next_back().map(|refusal| refusal.reason.clone());
                 self.held.push((now + pause, work));
             }
             Next::Bury => match self.bury(&mut work) {

@@ -155,7 +155,7 @@ fn when_all_are_refused_the_search_ends() {
         work.take(&refused());
         requests += 1;
     }
-    assert_eq!((work.next(), work.suspects().len(), work.dead().len()), (Next::Held, 16, 0));
+    assert_eq!((work.next(), work.suspects().count(), work.dead().len()), (Next::Held, 16, 0));
     assert!(requests < 64, "{requests}");
     // The next rounds go on where the search ended; the first ones get their turn again after the rest.
     let mut tried = BTreeSet::new();

@@ -2,7 +2,7 @@
 
 use crate::{
     batch::{Batch, Form, Selection},
-    output::{Item, Verdict},
+    output::{Item, Untimely, Verdict},
 };
 use std::collections::{BTreeSet, VecDeque};
 
@@ -45,8 +45,8 @@ pub struct Work {
     plainest: Form,
     /// Records that are not accepted yet.
     todo: VecDeque<Selection>,
-    /// Records that were refused alone, once.
-    suspects: Vec<Refusal>,
+    /// Records that were refused alone, once, and the form in which they are tried again.
+    suspects: Vec<(Refusal, Form)>,
     /// Records that have been suspects.
     tried: BTreeSet<usize>,
     /// Records that are given up, and not yet buried.
@@ -57,6 +57,10 @@ pub struct Work {
     pub holds: u32,
     /// Whether some of what is to be sent may have been stored by an attempt without an answer.
     pub is_doubtful: bool,
+    /// Whether it was looked at which of its records are late.
+    pub is_sorted: bool,
+    /// How often another time than the one that was made for its records had to be made.
+    pub bases: u32,
     /// Attempts in a row that failed through no fault that was named.
     failures: u32,
     /// How many requests of the output had passed when it last failed too often.
@@ -92,6 +96,8 @@ impl Work {
             buried: 0,
             holds: 0,
             is_doubtful: false,
+            is_sorted: false,
+            bases: 0,
             failures: 0,
             passes: None,
         }
@@ -115,10 +121,11 @@ impl Work {
         let Some(sent) = self.todo.pop_front() else { return };
         match verdict {
             Verdict::Accepted | Verdict::Stall(_) | Verdict::Queued { .. } => {}
+            Verdict::Untimely(Untimely { reason, .. }) if sent.len() == 1 => self.refused_alone(&sent, reason),
             Verdict::Refused { reason } | Verdict::TooLarge { reason } if sent.len() == 1 => {
                 self.refused_alone(&sent, reason);
             }
-            Verdict::Refused { .. } | Verdict::TooLarge { .. } => {
+            Verdict::Refused { .. } | Verdict::TooLarge { .. } | Verdict::Untimely(_) => {
                 let (first, second) = sent.split_at(sent.len() / 2);
                 self.front(second);
                 self.front(first);
@@ -134,6 +141,25 @@ impl Work {
             }
             Verdict::Items(items) => self.judged(&sent, items),
         }
+    }
+
+    /// The form of each record of the selection that [`Work::next`] named is this from now on. `false`: it is what it
+    /// was, for all of them.
+    pub fn sort(&mut self, form: impl Fn(usize) -> Form) -> bool {
+        let Some(front) = self.todo.pop_front() else { return false };
+        let mut sorted: Vec<(Form, Vec<usize>)> = Vec::new();
+        for record in front.records() {
+            let form = form(record);
+            match sorted.iter_mut().find(|(other, _)| *other == form) {
+                Some((_, records)) => records.push(record),
+                None => sorted.push((form, vec![record])),
+            }
+        }
+        let is_news = sorted.iter().any(|(form, _)| *form != front.form);
+        for (form, records) in sorted {
+            self.front(Selection::from_iter(records, form));
+        }
+        is_news
     }
 
     /// An attempt failed, and nobody said that it is its fault; `passes` requests of the output have passed so far.
@@ -168,7 +194,7 @@ impl Work {
     /// Gives up these records, of those that are still to be sent or were refused, for this reason.
     pub fn condemn(&mut self, records: &BTreeSet<usize>, reason: &str) {
         let mut condemned: BTreeSet<usize> = BTreeSet::new();
-        self.suspects.retain(|one| !(records.contains(&one.record) && condemned.insert(one.record)));
+        self.suspects.retain(|(one, _)| !(records.contains(&one.record) && condemned.insert(one.record)));
         for selection in std::mem::take(&mut self.todo) {
             condemned.extend(selection.records().filter(|record| records.contains(record)));
             let rest = selection.records().filter(|record| !records.contains(record));
@@ -203,8 +229,11 @@ impl Work {
     fn refused_alone(&mut self, one: &Selection, reason: &str) {
         let Some(record) = one.records().next() else { return };
         let refusal = Refusal { record, reason: reason.to_owned() };
-        if self.tried.insert(record) || one.form != self.plainest {
-            self.suspects.push(refusal);
+        // A form that stands for a time is as plain as it gets.
+        let is_plainest = one.form == self.plainest || !matches!(one.form, Form::Full);
+        if self.tried.insert(record) || !is_plainest {
+            let form = if is_plainest { one.form } else { self.plainest };
+            self.suspects.push((refusal, form));
         } else {
             self.dead.push(refusal);
         }
@@ -219,14 +248,14 @@ impl Work {
     /// The suspects are to be sent again.
     pub fn again(&mut self) {
         self.holds = self.holds.saturating_add(1);
-        let form = self.plainest;
         // Behind what has not been tried yet: what is refused for good must not keep the rest from its turn.
-        self.todo.extend(self.suspects.drain(..).map(|one| Selection::of(one.record..one.record + 1, form)));
+        let suspects = self.suspects.drain(..).map(|(one, form)| Selection::of(one.record..one.record + 1, form));
+        self.todo.extend(suspects);
     }
 
     /// The records that were refused alone.
-    pub fn suspects(&self) -> &[Refusal] {
-        &self.suspects
+    pub fn suspects(&self) -> impl DoubleEndedIterator<Item = &Refusal> + ExactSizeIterator {
+        self.suspects.iter().map(|(refusal, _)| refusal)
     }
 
     /// The records that are given up.

@@ -48,6 +48,26 @@ pub enum Entry {
         /// What it changed to.
         health: Health,
     },
+    /// Records of a stream go elsewhere from now on.
+    Late {
+        /// The output's name.
+        output: String,
+        /// The stream.
+        labels: LabelSet,
+        /// Those before this time.
+        before: Nanos,
+    },
+    /// Records of a file that need another time have it from here on.
+    Base {
+        /// The output's name.
+        output: String,
+        /// The file.
+        file: FileName,
+        /// The number of the first such record.
+        from: u64,
+        /// The time that theirs is made of.
+        time: Nanos,
+    },
 }
 
 /// Whether an output flows, for `auditship status`.
@@ -126,12 +146,13 @@ impl Entry {
             Entry::LabelValue { label, value } => {
                 Kind::LabelValue(pb::LabelValue { label: label.clone(), value: value.clone() })
             }
-            Entry::Stream(labels) => Kind::Stream(pb::Stream {
-                labels: labels
-                    .iter()
-                    .map(|(name, value)| pb::Label { name: name.to_owned(), value: value.to_owned() })
-                    .collect(),
-            }),
+            Entry::Stream(labels) => Kind::Stream(pb::Stream { labels: labels_to_pb(labels) }),
+            Entry::Late { output, labels, before } => {
+                Kind::Late(pb::Late { output: output.clone(), labels: labels_to_pb(labels), before: before.0 })
+            }
+            Entry::Base { output, file, from, time } => {
+                Kind::Base(pb::Base { output: output.clone(), file: file.0, from: *from, time: time.0 })
+            }
             Entry::Source { source, output } => {
                 Kind::Source(pb::Source { name: source.clone(), output: output.clone() })
             }
@@ -202,8 +223,14 @@ impl Entry {
                 Entry::Cursor { output: cursor.output, file: FileName(cursor.name), point }
             }
             Kind::LabelValue(value) => Entry::LabelValue { label: value.label, value: value.value },
-            Kind::Stream(stream) => {
-                Entry::Stream(LabelSet::new(stream.labels.into_iter().map(|label| (label.name, label.value))))
+            Kind::Stream(stream) => Entry::Stream(labels_of(stream.labels)),
+            Kind::Late(late) => {
+                let (labels, before) = (labels_of(late.labels), Nanos(late.before));
+                Entry::Late { output: late.output, labels, before }
+            }
+            Kind::Base(base) => {
+                let (file, time) = (FileName(base.file), Nanos(base.time));
+                Entry::Base { output: base.output, file, from: base.from, time }
             }
             Kind::Source(source) => Entry::Source { source: source.name, output: source.output },
             Kind::Health(health) => Entry::Health {
@@ -222,6 +249,14 @@ fn mark(len: u32, hash: &[u8]) -> Option<Mark> {
         return None;
     }
     Some(Mark { len, hash: hash.try_into().ok()? })
+}
+
+fn labels_to_pb(labels: &LabelSet) -> Vec<pb::Label> {
+    labels.iter().map(|(name, value)| pb::Label { name: name.to_owned(), value: value.to_owned() }).collect()
+}
+
+fn labels_of(labels: Vec<pb::Label>) -> LabelSet {
+    LabelSet::new(labels.into_iter().map(|label| (label.name, label.value)))
 }
 
 fn container_to_pb(container: &Container) -> pb::Container {

@@ -1,7 +1,7 @@
 //! The state in memory: what the entries so far add up to.
 
 use super::entry::{Entry, Health};
-use crate::model::{FileName, Known, LabelSet, Point};
+use crate::model::{FileName, Known, LabelSet, Nanos, Point};
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
@@ -24,6 +24,10 @@ pub struct Memory {
     pub sources: BTreeSet<(String, String)>,
     /// By output: its last change of state.
     pub health: BTreeMap<String, Health>,
+    /// By output and stream: records before this time are late.
+    pub late: BTreeMap<(String, LabelSet), Nanos>,
+    /// By output and file: what the times of retimed records are made of, from which record on.
+    pub bases: BTreeMap<(String, FileName), Vec<(u64, Nanos)>>,
     /// Of hosts and sources, each once.
     texts: BTreeSet<Arc<str>>,
 }
@@ -50,6 +54,7 @@ impl Memory {
                 for cursors in self.cursors.values_mut() {
                     cursors.remove(&name);
                 }
+                self.bases.retain(|(_, file), _| *file != name);
             }
             Entry::Cursor { output, file, point } => {
                 // A cursor of a file that is gone is of no use to anyone.
@@ -64,6 +69,16 @@ impl Memory {
             }
             Entry::Health { output, health } => {
                 self.health.insert(output, health);
+            }
+            Entry::Late { output, labels, before } => {
+                self.late.insert((output, labels), before);
+            }
+            Entry::Base { output, file, from, time } => {
+                if self.files.contains_key(&file) {
+                    let bases = self.bases.entry((output, file)).or_default();
+                    bases.retain(|(other, _)| *other < from);
+                    bases.push((from, time));
+                }
             }
         }
     }
@@ -93,6 +108,20 @@ impl Memory {
             .map(|(output, health)| Entry::Health { output: output.clone(), health: health.clone() });
         let values =
             self.values.iter().map(|(label, value)| Entry::LabelValue { label: label.clone(), value: value.clone() });
+        let late = self.late.iter().map(|((output, labels), before)| Entry::Late {
+            output: output.clone(),
+            labels: labels.clone(),
+            before: *before,
+        });
+        let bases = self.bases.iter().flat_map(|((output, file), bases)| {
+            let base = |(from, time): &(u64, Nanos)| Entry::Base {
+                output: output.clone(),
+                file: *file,
+                from: *from,
+                time: *time,
+            };
+            bases.iter().map(base)
+        });
         (self.machine.iter().cloned().map(Entry::Machine))
             .chain(self.files.values().cloned().map(Entry::File))
             .chain(cursors)
@@ -100,5 +129,7 @@ impl Memory {
             .chain(self.streams.iter().cloned().map(Entry::Stream))
             .chain(self.sources.iter().cloned().map(|(source, output)| Entry::Source { source, output }))
             .chain(health)
+            .chain(late)
+            .chain(bases)
     }
 }

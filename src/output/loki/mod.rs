@@ -15,9 +15,10 @@ pub mod encode;
 #[rustfmt::skip]
 pub mod generated;
 pub mod reply;
+pub mod retime;
 
 use crate::{
-    batch::Records,
+    batch::{Form, Records},
     model::LabelSet,
     output::{Request, Scratch, StreamHead},
 };
@@ -33,6 +34,10 @@ pub const CONTENT_TYPE: &str = "application/x-protobuf";
 /// The label that Loki would add itself if it were not sent.
 pub const SERVICE_NAME: &str = "service_name";
 
+/// The label of the stream that a machine's late records go to. Loki takes nothing that lies an hour behind the newest of
+/// its stream (`pkg/ingester/stream.go`), and others may write to the same stream.
+pub const LATE: &str = "late";
+
 /// The header that names Loki's tenant.
 const TENANT_HEADER: &str = "x-scope-orgid";
 
@@ -46,6 +51,8 @@ const OTHER_TENANT: &str = "__other__";
 #[derive(Debug)]
 pub struct Loki {
     tenant: Tenant,
+    /// The name of this machine: the value of the label [`LATE`].
+    host: String,
 }
 
 /// Where `X-Scope-OrgID` comes from.
@@ -69,8 +76,8 @@ fn tenant_of(value: &str) -> &str {
 
 impl Loki {
     /// An output for this tenant.
-    pub fn new(tenant: Tenant) -> Loki {
-        Loki { tenant }
+    pub fn new(tenant: Tenant, host: String) -> Loki {
+        Loki { tenant, host }
     }
 
     /// What goes before a stream's entries.
@@ -83,15 +90,42 @@ impl Loki {
                 Some(tenant_of(value).to_owned())
             }
         };
-        StreamHead { bytes: encode::labels(labels).into_bytes(), tenant }
+        let late = self.late(labels, &self.host);
+        let [bytes, late] = [labels, &late].map(|labels| encode::labels(labels).into_bytes());
+        StreamHead { bytes, tenant, late, labels: labels.clone() }
+    }
+
+    /// The labels of the stream for what comes late.
+    fn late(&self, labels: &LabelSet, value: &str) -> LabelSet {
+        let pairs = labels.iter().map(|(name, value)| (name.to_owned(), value.to_owned()));
+        LabelSet::new(pairs.chain([(LATE.to_owned(), value.to_owned())]))
     }
 
     /// A push of these entries.
     pub fn request(&self, head: &StreamHead, records: Records<'_>, scratch: &mut Scratch) -> Request {
         let Scratch { plain, packed, snappy } = scratch;
         plain.clear();
-        plain.extend(encode::envelope(&head.bytes, records.bytes()));
-        records.copy_to(plain);
+        match records.selection.form {
+            Form::Full | Form::Plain => {
+                plain.extend(encode::envelope(&head.bytes, records.bytes()));
+                records.copy_to(plain);
+            }
+            Form::Late => {
+                plain.extend(encode::envelope(&head.late, records.bytes()));
+                records.copy_to(plain);
+            }
+            Form::LateOf(file) => {
+                let labels = encode::labels(&self.late(&head.labels, &format!("{}-{file}", self.host)));
+                plain.extend(encode::envelope(labels.as_bytes(), records.bytes()));
+                records.copy_to(plain);
+            }
+            Form::Retimed => {
+                let mut entries = Vec::new();
+                records.each(|encoded| retime::retimed(encoded, records.bases, &mut entries));
+                plain.extend(encode::envelope(&head.bytes, entries.len()));
+                plain.append(&mut entries);
+            }
+        }
         let room = snap::raw::max_compress_len(plain.len());
         if packed.len() < room {
             packed.resize(room, 0);
@@ -116,7 +150,7 @@ mod tests {
     fn a_label_is_only_sent_as_tenant_when_loki_takes_it() {
         fn check(value: &str, expect: &str) {
             let labels = LabelSet::new([("tenant".into(), value.into())]);
-            let head = Loki::new(Tenant::Label("tenant".into())).stream(&labels);
+            let head = Loki::new(Tenant::Label("tenant".into()), "h".into()).stream(&labels);
             assert_eq!(head.tenant.as_deref(), Some(expect));
             assert_eq!(head.bytes, encode::labels(&labels).into_bytes());
         }

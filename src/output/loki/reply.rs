@@ -2,7 +2,10 @@
 //! `pkg/distributor/http.go`, `pkg/ingester/stream.go`, dskit's `tenant`); later versions wrote some texts in lower
 //! case, so case does not count.
 
-use crate::output::{Answer, Cause, Scope, Verdict};
+use crate::{
+    model::Nanos,
+    output::{Answer, Cause, Scope, Untimely, Verdict},
+};
 
 #[cfg(test)]
 mod tests;
@@ -21,6 +24,7 @@ pub fn reply(answer: Answer<'_>) -> Verdict {
     match status {
         200..=299 => answer.stall(Cause::Unexpected, Scope::Output, "not a Loki receipt (204); is the URL right?"),
         400 => match meaning(&plain) {
+            Meaning::Time => untimely(&plain, answer.told()),
             Meaning::Record => Verdict::Refused { reason: answer.told() },
             Meaning::Size => Verdict::TooLarge { reason: answer.told() },
             Meaning::Request => answer.stall(Cause::Setup, Scope::Output, ""),
@@ -38,6 +42,8 @@ pub fn reply(answer: Answer<'_>) -> Verdict {
 /// What a 400 is about.
 #[derive(Clone, Copy)]
 enum Meaning {
+    /// The time of a record.
+    Time,
     /// A record, or a label value that came from one.
     Record,
     /// The size of the request.
@@ -63,6 +69,31 @@ fn meaning(plain: &str) -> Meaning {
     found.min_by_key(|(at, _)| *at).map_or(Meaning::Record, |(_, meaning)| meaning)
 }
 
+/// Which times are refused. Loki names some of the entries, each with its time, and the oldest time that it takes.
+fn untimely(plain: &str, reason: String) -> Verdict {
+    let mut untimely = Untimely { reason: reason.clone(), ..Untimely::default() };
+    for part in plain.split("entry ") {
+        let named = |before: &str| {
+            let rest = &part[part.find(before)? + before.len()..];
+            let end = rest.find(|c: char| !(c.is_ascii_digit() || "-+:.tz".contains(c))).unwrap_or(rest.len());
+            let time =
+                rest[..end].trim_end_matches(['.', ':']).to_ascii_uppercase().parse::<jiff::Timestamp>().ok()?;
+            i64::try_from(time.as_nanosecond()).ok().map(Nanos)
+        };
+        if part.starts_with("too far behind") {
+            untimely.behind = untimely.behind.max(named("oldest acceptable timestamp is: "));
+        } else if part.contains("has timestamp too old: ") {
+            untimely.old = untimely.old.max(named("oldest acceptable timestamp is: "));
+        } else if let Some(time) = named("has timestamp too new: ") {
+            untimely.new = Some(untimely.new.map_or(time, |first| first.min(time)));
+        }
+    }
+    match untimely {
+        Untimely { behind: None, old: None, new: None, .. } => Verdict::Refused { reason },
+        untimely => Verdict::Untimely(untimely),
+    }
+}
+
 /// The body for [`meaning`]: lower case, and without what stands in double quotes. Loki quotes streams as
 /// `{name="value"}`, and a value must not pass for Loki's own words.
 fn plain(body: &[u8]) -> String {
@@ -83,10 +114,10 @@ fn plain(body: &[u8]) -> String {
 /// The texts of a 400, in lower case.
 const TEXTS: &[(&str, Meaning)] = &[
     // pkg/validation/validate.go, pkg/chunkenc/interface.go: one entry.
-    ("has timestamp too old", Meaning::Record),
-    ("has timestamp too new", Meaning::Record),
+    ("has timestamp too old", Meaning::Time),
+    ("has timestamp too new", Meaning::Time),
     ("max entry size", Meaning::Record),
-    ("entry too far behind", Meaning::Record),
+    ("entry too far behind", Meaning::Time),
     ("entry out of order", Meaning::Record),
     ("has label value too long", Meaning::Record),
     // The same: label names, which come from the configuration.

@@ -70,10 +70,12 @@ proptest! {
         let marks = if std::str::from_utf8(&body).is_ok() { Marks::NONE } else { Marks::INVALID_UTF8 };
         let described = describe(&encoded(&body, offset, seq, time, marks)).unwrap();
         prop_assert_eq!((described.offset, described.seq, described.time), (offset, seq, Nanos(time)));
+        prop_assert_eq!(super::time(&encoded(&body, offset, seq, time, marks)), Some(Nanos(time)));
     }
 
     #[test]
     fn no_bytes_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
         describe(&bytes);
+        super::time(&bytes);
     }
 }

@@ -1,5 +1,5 @@
 use super::*;
-use crate::{model::Nanos, output::answer::MAX_PAUSE};
+use crate::output::answer::MAX_PAUSE;
 use proptest::prelude::*;
 use std::time::Duration;
 
