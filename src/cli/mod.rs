@@ -7,6 +7,7 @@ mod check;
 mod demo;
 mod logging;
 mod receive;
+mod replay;
 mod run;
 mod status;
 mod table;
@@ -34,6 +35,8 @@ enum Command {
     Check(check::CheckArgs),
     /// Show per output and file what is acknowledged and what is not
     Status(status::StatusArgs),
+    /// Send the dead letters of an output again, or have a record that stalls it put into them
+    Replay(replay::ReplayArgs),
     /// Be a local destination that is as strict as the real one (Loki)
     Receiver(receive::ReceiverArgs),
     /// See it all work in half a minute: nothing to install, nothing left behind
@@ -75,6 +78,7 @@ pub fn main() -> ExitCode {
         Command::Run(args) => run::run(&args),
         Command::Check(args) => check::check(&args),
         Command::Status(args) => status::status(&args),
+        Command::Replay(args) => replay::replay(&args),
         Command::Receiver(args) => receive::receive(&args),
         Command::Demo(args) => demo::demo(&args),
     };

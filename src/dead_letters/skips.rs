@@ -21,6 +21,11 @@ impl Skips {
         Skips { path: state_dir.join("dead-letters").join(format!("{output}.skip")) }
     }
 
+    /// Where they are.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Adds an id, for the agent to see.
     pub fn add(&self, id: &str) -> io::Result<()> {
         if let Some(folder) = self.path.parent() {

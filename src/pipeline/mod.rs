@@ -31,6 +31,7 @@ mod pods;
 mod reading;
 mod ready;
 mod receipts;
+mod replay;
 mod report;
 mod run;
 mod sending;
@@ -40,6 +41,7 @@ mod succession;
 
 pub use connect::{Connection, try_outputs};
 pub use gauges::{Figures, FileNumbers, Live, OutputFigures, OutputNumbers};
+pub use replay::{ReplayError, Replayed, replay, skip};
 pub use report::{Counts, Left, OutputReport, Report};
 pub use run::{Ended, Moment, Options, Outcome, Progress, RunError, run};
 pub use settings::*;

@@ -171,7 +171,12 @@ impl Lane {
     }
 }
 
-async fn ask(output: &Output, client: &Client, receipts: &[u64], channel: &str) -> Result<Vec<u64>, Verdict> {
+pub(super) async fn ask(
+    output: &Output,
+    client: &Client,
+    receipts: &[u64],
+    channel: &str,
+) -> Result<Vec<u64>, Verdict> {
     let Some(mut request) = output.ask(receipts) else { return Ok(Vec::new()) };
     request.headers.push((CHANNEL, channel.to_owned()));
     let answer = client.post(request).await.map_err(Verdict::Stall)?;
@@ -179,7 +184,7 @@ async fn ask(output: &Output, client: &Client, receipts: &[u64], channel: &str) 
 }
 
 /// A random UUID (RFC 9562, version 4): the form that Splunk asks for.
-fn new_channel() -> String {
+pub(super) fn new_channel() -> String {
     let bits = (fastrand::u128(..) & !(0xf << 76) & !(0b11 << 62)) | (0x4 << 76) | (0b10 << 62);
     let hex = format!("{bits:032x}");
     format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])

@@ -39,7 +39,7 @@ pub(super) struct Answered {
 
 /// What came of a request.
 #[derive(Debug)]
-enum Outcome {
+pub(super) enum Outcome {
     /// Records were sent.
     Sent(Verdict),
     /// It was looked up which of the records are stored.
@@ -254,12 +254,12 @@ fn may_be_stored(cause: Cause) -> bool {
     matches!(cause, Cause::Broken | Cause::TimedOut | Cause::ServerError)
 }
 
-fn waits(item: &Item) -> Option<&Stall> {
+pub(super) fn waits(item: &Item) -> Option<&Stall> {
     if let Item::Again(stall) = item { Some(stall) } else { None }
 }
 
 /// One request: compress, send, judge. Also the bytes of its body on the wire.
-async fn attempt(
+pub(super) async fn attempt(
     output: &Output,
     client: &Client,
     head: &StreamHead,

@@ -52,14 +52,12 @@ fn numbers_that_belong_together_are_read_together() {
         let shown = Arc::clone(&shown);
         std::thread::spawn(move || (0..200_000).for_each(|n| shown.publish([n; 8])))
     };
-    let mut reads = 0;
+    // On a busy machine the writer can be done before anything is read.
     while !writer.is_finished() {
         let numbers = shown.read();
         assert!(numbers.iter().all(|number| *number == numbers[0]), "{numbers:?}");
-        reads += 1;
     }
     writer.join().unwrap();
-    assert!(reads > 0);
     assert_eq!(shown.read(), [199_999; 8]);
 }
 

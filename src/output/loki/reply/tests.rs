@@ -13,6 +13,7 @@ fn class(verdict: &Verdict) -> String {
         Verdict::Refused { .. } => "refused".into(),
         Verdict::TooLarge { .. } => "too large".into(),
         Verdict::Stall(stall) => format!("{:?} {:?} {:?}", stall.cause, stall.scope, stall.retry_after),
+        Verdict::Untimely(_) => "untimely".into(),
         other => format!("{other:?}"),
     }
 }
@@ -22,6 +23,7 @@ fn text(verdict: &Verdict) -> &str {
         Verdict::Accepted => "",
         Verdict::Refused { reason } | Verdict::TooLarge { reason } => reason,
         Verdict::Stall(stall) => &stall.text,
+        Verdict::Untimely(untimely) => &untimely.reason,
         other => panic!("{other:?}"),
     }
 }
@@ -58,6 +60,34 @@ fn statuses() {
 }
 
 #[test]
+fn times_that_are_refused_are_read_from_the_answer() {
+    fn check(body: &str, behind: Option<&str>, old: Option<&str>, new: Option<&str>) {
+        let time =
+            |text: &str| Nanos(i64::try_from(text.parse::<jiff::Timestamp>().unwrap().as_nanosecond()).unwrap());
+        let Verdict::Untimely(found) = reply(400, body.as_bytes(), None, NOW) else { panic!("{body}") };
+        assert_eq!((found.behind, found.old, found.new), (behind.map(time), old.map(time), new.map(time)), "{body}");
+    }
+    // As Loki 3.4 writes them (pkg/ingester/stream.go, pkg/validation/validate.go).
+    let behind = "entry with timestamp 2026-01-01 00:00:00 +0000 UTC ignored, reason: 'entry too far behind, entry timestamp \
+                  is: 2026-01-01T00:00:00Z, oldest acceptable timestamp is: 2026-01-01T01:00:00.5Z',\n\
+                  entry with timestamp 2026-01-01 00:00:01 +0000 UTC ignored, reason: 'entry too far behind, entry timestamp \
+                  is: 2026-01-01T00:00:01Z, oldest acceptable timestamp is: 2026-01-01T01:00:02Z',\n\
+                  user 'fake', total ignored: 2 out of 2 for stream: {a=\"b\"}";
+    check(behind, Some("2026-01-01T01:00:02Z"), None, None);
+    let old = "entry for stream '{a=\"b\"}' has timestamp too old: 2020-01-01T00:00:00Z, oldest acceptable timestamp is: \
+               2026-01-01T00:00:00Z";
+    check(old, None, Some("2026-01-01T00:00:00Z"), None);
+    let new = "3 errors like: entry for stream '{a=\"b\"}' has timestamp too new: 2099-01-02T00:00:00.123456789Z; 1 errors \
+               like: entry for stream '{a=\"b\"}' has timestamp too new: 2099-01-01T00:00:00Z";
+    check(new, None, None, Some("2099-01-01T00:00:00Z"));
+    check(&format!("{old}; {new}"), None, Some("2026-01-01T00:00:00Z"), Some("2099-01-01T00:00:00Z"));
+    // A label's value is nobody's word.
+    let forged = "entry for stream '{a=\"entry too far behind, oldest acceptable timestamp is: 2030-01-01T00:00:00Z\"}' has \
+                  timestamp too old: 2020-01-01T00:00:00Z, oldest acceptable timestamp is: 2026-01-01T00:00:00Z";
+    check(forged, None, Some("2026-01-01T00:00:00Z"), None);
+}
+
+#[test]
 fn texts() {
     fn check(status: u16, body: &str, expect: &str) {
         assert_eq!(class(&reply(status, body.as_bytes(), None, NOW)), expect, "{body}");
@@ -70,13 +100,17 @@ fn texts() {
     check(400, "", record);
     check(400, "a text of a later version\n", record);
     check(400, r#"entry for stream '{a="b"}' has timestamp too old: 2020-01-01T00:00:00Z, oldest …"#, record);
-    check(400, r#"2 errors like: entry for stream '{a="b"}' has timestamp too new: 2099-01-01T00:00:00Z"#, record);
+    check(
+        400,
+        r#"2 errors like: entry for stream '{a="b"}' has timestamp too new: 2099-01-01T00:00:00Z"#,
+        "untimely",
+    );
     check(400, r#"Max entry size '262144' bytes exceeded for stream '{a="b"}' while adding an entry"#, record);
     check(
         400,
         r#"entry with timestamp 2026-01-01 00:00:00 +0000 UTC ignored, reason: 'entry too far behind, entry timestamp is: 2026-01-01T00:00:00Z, oldest acceptable timestamp is: 2026-01-01T01:00:00Z',
 user 'fake', total ignored: 1 out of 1 for stream: {a="b"}"#,
-        record,
+        "untimely",
     );
 
     check(400, "multiple org IDs present\n", request);

@@ -1,0 +1,247 @@
+//! Replay: dead letters are sent again, in the order in which they were put aside. What is delivered leaves them; what still
+//! fails stays, and so does everything after a destination that does not answer.
+
+use super::{
+    plan::{self, Labelling, Plan, wall_clock},
+    sending::{Outcome, attempt},
+    settings::Settings,
+};
+use crate::{
+    batch::{Batch, Form, Pool, Records},
+    dead_letters::{DeadLetters, Letter, Skips},
+    model::{FileName, Sink as _},
+    output::{Stall, StreamHead, Verdict},
+    send::{Client, Next, Refusal, Work},
+};
+use std::{
+    collections::{BTreeSet, HashSet},
+    io,
+    time::Duration,
+};
+
+/// An attempt that stalls is made again after this, then after twice that …
+const FIRST_PAUSE: Duration = Duration::from_millis(250);
+/// … so often.
+const ATTEMPTS: u32 = 6;
+/// A destination with receipts is asked for them this often.
+const ASK: Duration = Duration::from_secs(1);
+
+/// What a replay did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Replayed {
+    /// Letters that were there.
+    pub letters: usize,
+    /// Of those, delivered and taken out.
+    pub delivered: usize,
+    /// Ids of those that are refused again, with the destination's words.
+    pub refused: Vec<(String, String)>,
+    /// Why it ended before the end: the destination does not answer, or not as it should.
+    pub stalled: Option<String>,
+}
+
+/// Why a replay cannot begin.
+#[derive(Debug, thiserror::Error)]
+pub enum ReplayError {
+    /// No such output.
+    #[error("no output is named {0}")]
+    NoOutput(String),
+    /// A letter is of another type of output.
+    #[error("{path}: the letter {id} is for an output of type {kind}, and this one is of type {found}")]
+    OtherKind {
+        /// The file.
+        path: String,
+        /// The letter.
+        id: String,
+        /// Its type.
+        kind: String,
+        /// The output's.
+        found: &'static str,
+    },
+    /// The file cannot be read, or written.
+    #[error("{path}")]
+    File {
+        /// The file.
+        path: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// The system refuses.
+    #[error("cannot start")]
+    System(#[from] io::Error),
+}
+
+/// Asks the agent to put a record aside although the destination does not refuse it by name.
+pub fn skip(settings: &Settings, output: &str, id: &str) -> Result<(), ReplayError> {
+    if !settings.outputs.iter().any(|other| other.name == output) {
+        return Err(ReplayError::NoOutput(output.to_owned()));
+    }
+    let skips = Skips::new(&settings.agent.state_dir, output);
+    skips.add(id).map_err(|source| ReplayError::File { path: skips.path().display().to_string(), source })
+}
+
+/// Sends the dead letters of an output again. `show` is told how many of how many have been tried.
+pub fn replay(
+    mut settings: Settings,
+    output: &str,
+    mut show: impl FnMut(usize, usize),
+) -> Result<Replayed, ReplayError> {
+    let mut letters = DeadLetters::new(&settings.agent.state_dir, output, settings.agent.dead_letters_max_bytes);
+    let (labelling, _) = Labelling::new(&settings);
+    let plans = plan::plans(&mut settings, labelling);
+    let plan = plans.iter().find(|plan| plan.name == output);
+    let plan = plan.ok_or_else(|| ReplayError::NoOutput(output.to_owned()))?;
+    let path = letters.path().display().to_string();
+    let failed = |source| ReplayError::File { path: path.clone(), source };
+    let all = letters.read().map_err(failed)?;
+    if let Some(other) = all.iter().find(|letter| letter.kind != plan.output.kind()) {
+        let (id, kind, found) = (other.id.clone(), other.kind.clone(), plan.output.kind());
+        return Err(ReplayError::OtherKind { path, id, kind, found });
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let mut replayed = Replayed { letters: all.len(), ..Replayed::default() };
+    let mut delivered: HashSet<String> = HashSet::new();
+    let mut rest = &all[..];
+    while !rest.is_empty() && replayed.stalled.is_none() {
+        let (now, after) = rest.split_at(first_batch(plan, rest));
+        runtime.block_on(send(plan, now, &mut delivered, &mut replayed));
+        rest = after;
+        show(all.len() - rest.len(), all.len());
+    }
+    replayed.delivered = delivered.len();
+    if !delivered.is_empty() {
+        letters.remove(&delivered).map_err(failed)?;
+    }
+    Ok(replayed)
+}
+
+/// How many of the letters go into one batch.
+fn first_batch(plan: &Plan, letters: &[Letter]) -> usize {
+    let mut bytes = 0;
+    let fits = |letter: &&Letter| {
+        bytes += letter.encoded.len();
+        letter.labels == letters[0].labels && bytes <= plan.batch_max_bytes
+    };
+    letters.iter().take_while(fits).count().clamp(1, plan.output.max_records())
+}
+
+async fn send(plan: &Plan, letters: &[Letter], delivered: &mut HashSet<String>, replayed: &mut Replayed) {
+    let head = plan.output.stream(&letters[0].label_set());
+    let (mut pool, mut batch) = (Pool::new(usize::MAX / 2), Batch::new(0, Duration::ZERO));
+    let mut sent: Vec<&Letter> = Vec::new();
+    for letter in letters {
+        match letter.encoded() {
+            Some(bytes) => {
+                batch.body.writer(&mut pool).put(&bytes);
+                batch.end_record();
+                sent.push(letter);
+            }
+            None => replayed.refused.push((letter.id.clone(), "`encoded` is not base64".into())),
+        }
+    }
+    let mut work = Work::new(batch, plan.output.plainest());
+    let mut dead: BTreeSet<usize> = BTreeSet::new();
+    loop {
+        match work.next() {
+            Next::Send(_) => {
+                if let Err(stall) = step(plan, &head, &mut work).await {
+                    replayed.stalled = Some(stall.text);
+                    return;
+                }
+            }
+            Next::Held => work.again(),
+            Next::Bury => {
+                for Refusal { record, reason } in work.dead() {
+                    dead.insert(*record);
+                    replayed.refused.extend(sent.get(*record).map(|letter| (letter.id.clone(), reason.clone())));
+                }
+                work.bury();
+            }
+            Next::Settled => break,
+        }
+    }
+    let good = sent.iter().enumerate().filter(|(record, _)| !dead.contains(record));
+    delivered.extend(good.map(|(_, letter)| letter.id.clone()));
+}
+
+/// One request and what it leads to, tried again while it stalls.
+async fn step(plan: &Plan, head: &StreamHead, work: &mut Work) -> Result<(), Stall> {
+    let mut pause = FIRST_PAUSE;
+    for attempt_number in 1.. {
+        let Next::Send(selection) = work.next() else { break };
+        let mut bases = crate::batch::Bases::default();
+        if selection.form == Form::Retimed {
+            files(plan, work).into_iter().for_each(|file| bases.set(file, 0, wall_clock()));
+        }
+        let channel = if plan.output.has_receipts() { super::receipts::new_channel() } else { String::new() };
+        let client = Client::new(&plan.http, 1)?;
+        let records = Records { batch: &work.batch, selection: &selection, bases: &bases };
+        let (outcome, _) = attempt(&plan.output, &client, head, records, &channel).await;
+        let Outcome::Sent(mut verdict) = outcome else { break };
+        if let Verdict::Queued { receipt } = verdict {
+            verdict = receive(plan, &client, receipt, &channel).await;
+        }
+        match verdict {
+            Verdict::Stall(stall) if attempt_number >= ATTEMPTS => return Err(stall),
+            Verdict::Stall(_) => {}
+            Verdict::Items(ref items) => {
+                let stall = items.iter().find_map(super::sending::waits).cloned();
+                work.take(&verdict);
+                match stall {
+                    Some(stall) if attempt_number >= ATTEMPTS => return Err(stall),
+                    Some(_) => {}
+                    None => return Ok(()),
+                }
+            }
+            Verdict::Untimely(ref untimely) if selection.form != Form::Retimed => {
+                let form = |record: usize| {
+                    let mut encoded = Vec::new();
+                    work.batch.copy_record(record, &mut encoded);
+                    let place = plan.output.describe(&encoded);
+                    place.map_or(selection.form, |place| untimely.form(place.time, place.file, selection.form))
+                };
+                let forms: Vec<Form> = (0..work.batch.records()).map(form).collect();
+                if !work.sort(|record| forms[record]) {
+                    work.take(&verdict);
+                }
+                return Ok(());
+            }
+            verdict => {
+                work.take(&verdict);
+                return Ok(());
+            }
+        }
+        tokio::time::sleep(pause).await;
+        pause *= 2;
+    }
+    Ok(())
+}
+
+fn files(plan: &Plan, work: &Work) -> BTreeSet<FileName> {
+    let mut encoded = Vec::new();
+    let mut file = |record: usize| {
+        encoded.clear();
+        work.batch.copy_record(record, &mut encoded);
+        plan.output.describe(&encoded).map(|described| described.file)
+    };
+    (0..work.batch.records()).filter_map(&mut file).collect()
+}
+
+/// Waits until what was taken is stored.
+async fn receive(plan: &Plan, client: &Client, receipt: u64, channel: &str) -> Verdict {
+    let mut waited = Duration::ZERO;
+    while waited < plan.ack_timeout {
+        tokio::time::sleep(ASK).await;
+        waited += ASK;
+        match super::receipts::ask(&plan.output, client, &[receipt], channel).await {
+            Ok(stored) if stored.contains(&receipt) => return Verdict::Accepted,
+            Ok(_) => {}
+            Err(verdict) => return verdict,
+        }
+    }
+    Verdict::Stall(Stall {
+        cause: crate::output::Cause::TimedOut,
+        scope: crate::output::Scope::Output,
+        retry_after: None,
+        text: format!("not acknowledged within {} s", plan.ack_timeout.as_secs()),
+    })
+}
