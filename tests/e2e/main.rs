@@ -15,6 +15,7 @@ mod admin;
 mod configuration;
 mod kill;
 mod labels;
+mod late;
 mod metadata;
 mod once;
 mod outage;
