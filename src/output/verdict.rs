@@ -64,14 +64,19 @@ impl Untimely {
         if is_before(self.old) || self.new.is_some_and(|first| first <= time) {
             Form::Retimed
         } else if is_before(self.behind) {
-            match form {
-                Form::Full | Form::Plain => Form::Late,
-                // Files that are read one after the other span more than the stream takes; one by itself seldom does.
-                Form::Late => Form::LateOf(file),
-                Form::LateOf(_) | Form::Retimed => Form::Retimed,
-            }
+            self.other_form(file, form)
         } else {
             form
+        }
+    }
+
+    /// The form in which a record is sent next whose time is certainly one of those.
+    pub fn other_form(&self, file: FileName, form: Form) -> Form {
+        match form {
+            Form::Full | Form::Plain if self.behind.is_some() => Form::Late,
+            // Files that are read one after the other span more than the stream takes; one by itself seldom does.
+            Form::Late if self.behind.is_some() => Form::LateOf(file),
+            _ => Form::Retimed,
         }
     }
 }

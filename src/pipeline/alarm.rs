@@ -3,7 +3,7 @@
 use crate::{
     dead_letters::Letter,
     model::{FileName, Known, LabelSet, Nanos},
-    output::Cause,
+    output::{Cause, Described},
     send::Change,
     tail::TailFile,
 };
@@ -56,6 +56,21 @@ pub(super) fn dead_lettered(output: &str, letter: &Letter) {
         reason = letter.reason,
         "the destination refuses this record; it is in the dead letters: mend what it is refused for, then send it again \
          with `auditship replay`"
+    );
+}
+
+/// A record fails while all others pass, and nobody says that it is refused.
+pub(super) fn stuck(output: &str, record: Option<Described>, why: &str) {
+    let (id, file, offset) =
+        record.map_or_else(Default::default, |record| (record.id(), record.file.to_string(), record.offset));
+    tracing::error!(
+        output,
+        id,
+        file,
+        offset,
+        why,
+        "others pass and this record does not; it is tried again for ever, and its position waits: `auditship replay --skip` \
+         puts it into the dead letters"
     );
 }
 

@@ -85,7 +85,15 @@ impl Lane {
         let Next::Send(selection) = work.next() else { return false };
         let was = selection.form;
         let places = self.places(work);
-        let form = |record: usize| places.get(&record).map_or(was, |(time, file)| untimely.form(*time, *file, was));
+        let is_alone = selection.len() == 1;
+        let form = |record: usize| {
+            let Some((time, file)) = places.get(&record) else { return was };
+            match untimely.form(*time, *file, was) {
+                // It is meant, whatever the times that were named.
+                same if same == was && is_alone => untimely.other_form(*file, was),
+                form => form,
+            }
+        };
         let is_retimed = was == Form::Retimed;
         if is_retimed {
             // The time that was made for them has become too old as well.

@@ -10,7 +10,7 @@ use crate::{
     ack::FileKey,
     batch::{Bases, Form, Records, Selection},
     output::{Cause, Item, Output, Request, Scope, Scratch, Stall, StreamHead, Verdict},
-    send::{Client, Gate, Next, Work},
+    send::{Client, Failed, Gate, Next, Work},
 };
 use std::{
     cell::RefCell,
@@ -158,9 +158,11 @@ impl Lane {
                 }
                 if may_be_stored(stall.cause) {
                     work.is_doubtful = true;
-                    if work.failed(self.passes) {
+                    match work.failed(self.passes) {
+                        Failed::Again => {}
                         // To the end: if the fault is its own, others show that.
-                        return self.batches.sealed.push_back(work);
+                        Failed::Later => return self.batches.sealed.push_back(work),
+                        Failed::Alone(record) => return self.set_aside(work, record, &stall.text, now),
                     }
                 }
             }
@@ -209,15 +211,30 @@ impl Lane {
                 self.batches.pool.give_back(work.batch.body);
             }
             Next::Held => {
-                let pause = FIRST_HOLD.saturating_mul(1 << work.holds.min(5)).min(LONGEST_HOLD);
-                self.last_refusal = work.suspects().next_back().map(|refusal| refusal.reason.clone());
-                self.held.push((now + pause, work));
+                let why = work.suspects().next_back().map_or_else(String::new, |refusal| refusal.reason.clone());
+                self.hold(work, why, now);
             }
             Next::Bury => match self.bury(&mut work) {
                 true => self.advance(work, now),
                 false => self.held.push((now + FIRST_HOLD, work)),
             },
         }
+    }
+
+    /// One record fails while others pass: it waits by itself.
+    fn set_aside(&mut self, work: Work, record: usize, why: &str, now: Duration) {
+        if work.holds == 0 {
+            let mut encoded = Vec::new();
+            work.batch.copy_record(record, &mut encoded);
+            alarm::stuck(&self.plan.name, self.plan.output.describe(&encoded), why);
+        }
+        self.hold(work, why.to_owned(), now);
+    }
+
+    fn hold(&mut self, work: Work, why: String, now: Duration) {
+        let pause = FIRST_HOLD.saturating_mul(1 << work.holds.min(6)).min(LONGEST_HOLD);
+        self.last_refusal = Some(why);
+        self.held.push((now + pause, work));
     }
 
     fn revive_held(&mut self, now: Duration) {

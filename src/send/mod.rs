@@ -18,4 +18,4 @@ pub use download::Download;
 pub use health::{Change, Gate, Health};
 pub use secret::SecretError;
 pub use settings::{Auth, Http, Secret};
-pub use work::{Next, Refusal, Work};
+pub use work::{Failed, Next, Refusal, Work};

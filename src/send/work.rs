@@ -67,6 +67,17 @@ pub struct Work {
     passes: Option<u64>,
 }
 
+/// What to do with a [`Work`] after an attempt that failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Failed {
+    /// The same again.
+    Again,
+    /// Others should have their turn before it.
+    Later,
+    /// It is down to one record, by its number in the batch, that fails while all others pass.
+    Alone(usize),
+}
+
 /// What to do with a [`Work`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Next {
@@ -162,23 +173,26 @@ impl Work {
         is_news
     }
 
-    /// An attempt failed, and nobody said that it is its fault; `passes` requests of the output have passed so far.
-    /// `true`: others should have their turn before it. When others pass again and again and this one does not, it is its
-    /// fault after all (Loki answers 500 to a push that is too large for its ingester): it is halved.
-    pub fn failed(&mut self, passes: u64) -> bool {
+    /// An attempt failed, and nobody said that it is its fault; `passes` requests of the output have passed so far. When
+    /// others pass again and again and this one does not, it is its fault after all (Loki answers 500 to a push that is too
+    /// large for its ingester): it is halved.
+    pub fn failed(&mut self, passes: u64) -> Failed {
         self.failures += 1;
         if self.failures < MAX_FAILURES {
-            return false;
+            return Failed::Again;
         }
         self.failures = 0;
-        if self.passes.replace(passes).is_some_and(|before| before < passes)
-            && let Some(front) = self.todo.pop_front()
-        {
-            let (first, second) = front.split_at(front.len().div_ceil(2));
-            self.front(second);
-            self.front(first);
+        let is_its_fault = self.passes.replace(passes).is_some_and(|before| before < passes);
+        let Some(front) = self.todo.pop_front() else { return Failed::Later };
+        // Behind the others, which have not been tried.
+        if is_its_fault && front.len() > 1 {
+            let (first, second) = front.split_at(front.len() / 2);
+            self.todo.extend([first, second]);
+            return Failed::Later;
         }
-        true
+        let record = front.records().next().filter(|_| is_its_fault && self.todo.is_empty());
+        self.todo.push_back(front);
+        record.map_or(Failed::Later, Failed::Alone)
     }
 
     /// What was found out about the selection that [`Work::next`] named: which of its records are stored.

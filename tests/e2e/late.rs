@@ -63,7 +63,14 @@ fn a_node_that_catches_up_is_stored_under_its_own_time() {
         append(&site.log("app.jsonl"), &truth);
         let done = site.once(&destination, &["--timeout", "60s"]);
         assert_eq!(done.code, Some(0), "{done:?}");
+        assert!(!done.stderr.contains("\"level\":\"ERROR\""), "{}", done.stderr);
         let (all, mut requests) = stored(&destination);
+        for line in &truth {
+            let attempts = destination.attempts();
+            let tried = attempts.iter().filter(|attempt| attempt.entries.iter().any(|seen| seen.line == line[..]));
+            let tried: Vec<_> = tried.map(|attempt| (attempt.status, attempt.is_stored, &attempt.labels)).collect();
+            assert!(all.contains_key(line), "{} is not stored: {tried:?}", String::from_utf8_lossy(line));
+        }
         requests.iter_mut().for_each(|(kind, count)| *count -= before.get(kind).unwrap_or(&0));
         (all, requests)
     };

@@ -163,22 +163,24 @@ fn a_record_that_stalls_is_found_and_can_be_skipped() {
     let mut agent = site.start(&destination);
     // Others get through, so the fault is that of the batch, and then of one record.
     let mut more = 0;
+    let arrived = || {
+        let attempts = destination.attempts();
+        let lines = attempts.iter().filter(|attempt| attempt.is_stored).flat_map(|attempt| &attempt.entries);
+        lines.filter(|seen| seen.meta("auditship_path").is_some_and(|path| path.ends_with("app.jsonl"))).count()
+    };
     eventually(seconds(90), "all but one arrive", || {
         append(&site.log("other.jsonl"), &[event(&format!("more-{more}"), "login", "acme")]);
         more += 1;
-        std::thread::sleep(std::time::Duration::from_millis(20));
-        destination.attempts().iter().filter(|attempt| attempt.is_stored).flat_map(|attempt| &attempt.entries).fold(
-            0,
-            |known, seen| {
-                known + usize::from(!seen.line.starts_with(b"{\"more") && truth.contains(&seen.line.to_vec()))
-            },
-        ) == truth.len() - 1
+        std::thread::sleep(std::time::Duration::from_millis(100));
+        arrived() == truth.len() - 1
     });
+    eventually(seconds(60), "the alarm names it", || named(&agent, "others pass").len() == 1);
     assert_eq!(letters(&site).len(), 0);
-    let file = destination.attempts()[0].entries[0].meta("auditship_file").unwrap().to_owned();
+    let file = named_file(&destination);
     let leaf = auditship::model::leaf(&truth[100]);
     let hex: String = leaf[..8].iter().map(|byte| format!("{byte:02x}")).collect();
     let id = format!("{file}-{offset}-{hex}");
+    assert_eq!(named(&agent, "others pass")[0]["id"], id.as_str());
     let (code, text) = replay(&site, &["--skip", &id]);
     assert_eq!(code, Some(0), "{text}");
     eventually(seconds(30), "it is put aside", || letters(&site).len() == 1);
@@ -186,4 +188,12 @@ fn a_record_that_stalls_is_found_and_can_be_skipped() {
     eventually(seconds(20), "the position passes it", || site.behind() == 0);
     agent.end();
     assert_eq!(agent.ended("dead_lettered"), 1);
+}
+
+/// What the agent calls app.jsonl.
+fn named_file(destination: &Destination) -> String {
+    let attempts = destination.attempts();
+    let mut all = attempts.iter().flat_map(|attempt| &attempt.entries);
+    let seen = all.find(|seen| seen.meta("auditship_path").is_some_and(|path| path.ends_with("app.jsonl")));
+    seen.unwrap().meta("auditship_file").unwrap().to_owned()
 }

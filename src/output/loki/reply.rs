@@ -71,27 +71,30 @@ fn meaning(plain: &str) -> Meaning {
 
 /// Which times are refused. Loki names some of the entries, each with its time, and the oldest time that it takes.
 fn untimely(plain: &str, reason: String) -> Verdict {
+    const OLDEST: &str = "oldest acceptable timestamp is: ";
+    const NEW: &str = "has timestamp too new: ";
     let mut untimely = Untimely { reason: reason.clone(), ..Untimely::default() };
-    for part in plain.split("entry ") {
-        let named = |before: &str| {
-            let rest = &part[part.find(before)? + before.len()..];
-            let end = rest.find(|c: char| !(c.is_ascii_digit() || "-+:.tz".contains(c))).unwrap_or(rest.len());
-            let time =
-                rest[..end].trim_end_matches(['.', ':']).to_ascii_uppercase().parse::<jiff::Timestamp>().ok()?;
-            i64::try_from(time.as_nanosecond()).ok().map(Nanos)
-        };
-        if part.starts_with("too far behind") {
-            untimely.behind = untimely.behind.max(named("oldest acceptable timestamp is: "));
-        } else if part.contains("has timestamp too old: ") {
-            untimely.old = untimely.old.max(named("oldest acceptable timestamp is: "));
-        } else if let Some(time) = named("has timestamp too new: ") {
-            untimely.new = Some(untimely.new.map_or(time, |first| first.min(time)));
-        }
+    for (at, text) in plain.match_indices(OLDEST) {
+        let said = &plain[..at];
+        let is_behind = said.rfind("entry too far behind") > said.rfind("has timestamp too old");
+        let bound = if is_behind { &mut untimely.behind } else { &mut untimely.old };
+        // Loki leaves off what is finer than a second.
+        let named = time_at(&plain[at + text.len()..]).map(|time| Nanos(time.0.saturating_add(Nanos::SECOND)));
+        *bound = (*bound).max(named);
     }
+    let new = plain.match_indices(NEW).filter_map(|(at, text)| time_at(&plain[at + text.len()..]));
+    untimely.new = new.min();
     match untimely {
         Untimely { behind: None, old: None, new: None, .. } => Verdict::Refused { reason },
         untimely => Verdict::Untimely(untimely),
     }
+}
+
+/// The time, in RFC 3339, that a text begins with.
+fn time_at(text: &str) -> Option<Nanos> {
+    let end = text.find(|c: char| !(c.is_ascii_digit() || "-+:.tz".contains(c))).unwrap_or(text.len());
+    let time = text[..end].trim_end_matches(['.', ':', '-', '+']).to_ascii_uppercase();
+    Some(Nanos(i64::try_from(time.parse::<jiff::Timestamp>().ok()?.as_nanosecond()).ok()?))
 }
 
 /// The body for [`meaning`]: lower case, and without what stands in double quotes. Loki quotes streams as

@@ -69,22 +69,22 @@ fn times_that_are_refused_are_read_from_the_answer() {
     }
     // As Loki 3.4 writes them (pkg/ingester/stream.go, pkg/validation/validate.go).
     let behind = "entry with timestamp 2026-01-01 00:00:00 +0000 UTC ignored, reason: 'entry too far behind, entry timestamp \
-                  is: 2026-01-01T00:00:00Z, oldest acceptable timestamp is: 2026-01-01T01:00:00.5Z',\n\
+                  is: 2026-01-01T00:00:00Z, oldest acceptable timestamp is: 2026-01-01T01:00:00Z',\n\
                   entry with timestamp 2026-01-01 00:00:01 +0000 UTC ignored, reason: 'entry too far behind, entry timestamp \
                   is: 2026-01-01T00:00:01Z, oldest acceptable timestamp is: 2026-01-01T01:00:02Z',\n\
                   user 'fake', total ignored: 2 out of 2 for stream: {a=\"b\"}";
-    check(behind, Some("2026-01-01T01:00:02Z"), None, None);
+    check(behind, Some("2026-01-01T01:00:03Z"), None, None);
     let old = "entry for stream '{a=\"b\"}' has timestamp too old: 2020-01-01T00:00:00Z, oldest acceptable timestamp is: \
                2026-01-01T00:00:00Z";
-    check(old, None, Some("2026-01-01T00:00:00Z"), None);
+    check(old, None, Some("2026-01-01T00:00:01Z"), None);
     let new = "3 errors like: entry for stream '{a=\"b\"}' has timestamp too new: 2099-01-02T00:00:00.123456789Z; 1 errors \
                like: entry for stream '{a=\"b\"}' has timestamp too new: 2099-01-01T00:00:00Z";
     check(new, None, None, Some("2099-01-01T00:00:00Z"));
-    check(&format!("{old}; {new}"), None, Some("2026-01-01T00:00:00Z"), Some("2099-01-01T00:00:00Z"));
+    check(&format!("{old}; {new}"), None, Some("2026-01-01T00:00:01Z"), Some("2099-01-01T00:00:00Z"));
     // A label's value is nobody's word.
     let forged = "entry for stream '{a=\"entry too far behind, oldest acceptable timestamp is: 2030-01-01T00:00:00Z\"}' has \
                   timestamp too old: 2020-01-01T00:00:00Z, oldest acceptable timestamp is: 2026-01-01T00:00:00Z";
-    check(forged, None, Some("2026-01-01T00:00:00Z"), None);
+    check(forged, None, Some("2026-01-01T00:00:01Z"), None);
 }
 
 #[test]
