@@ -113,3 +113,70 @@ fn an_output_of_its_own() {
     assert_eq!(splunk, expect);
     assert_eq!(splunk.stream(&LabelSet::default()), StreamHead::default());
 }
+
+/// The settings that Splunk needs, and what the documentation says of them.
+mod deploy {
+    use std::collections::BTreeMap;
+
+    /// The stanzas of a file, with their settings.
+    fn stanzas(text: &str) -> BTreeMap<&str, BTreeMap<&str, &str>> {
+        let mut stanzas: BTreeMap<&str, BTreeMap<&str, &str>> = BTreeMap::new();
+        let mut current = "";
+        for line in text.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
+            match line.strip_prefix('[').and_then(|line| line.strip_suffix(']')) {
+                Some(name) => {
+                    current = name;
+                    assert!(stanzas.insert(name, BTreeMap::new()).is_none(), "[{name}] twice");
+                }
+                None => {
+                    let (key, value) = line.split_once(" = ").unwrap();
+                    assert!(stanzas.get_mut(current).unwrap().insert(key, value).is_none(), "{key} twice");
+                }
+            }
+        }
+        stanzas
+    }
+
+    const FILES: [(&str, &str); 4] = [
+        ("props.conf", include_str!("../../../deploy/splunk/props.conf")),
+        ("transforms.conf", include_str!("../../../deploy/splunk/transforms.conf")),
+        ("indexes.conf", include_str!("../../../deploy/splunk/indexes.conf")),
+        ("fields.conf", include_str!("../../../deploy/splunk/fields.conf")),
+    ];
+
+    #[test]
+    fn the_readme_names_every_stanza() {
+        let readme = include_str!("../../../deploy/splunk/README.md");
+        for (file, text) in FILES {
+            let row = readme.lines().find(|line| line.starts_with(&format!("| [{file}]"))).unwrap();
+            let mut named: Vec<_> = row.split("`[").skip(1).map(|rest| rest.split("]`").next().unwrap()).collect();
+            named.sort_unstable();
+            assert_eq!(named, stanzas(text).into_keys().collect::<Vec<_>>(), "{file}");
+        }
+    }
+
+    #[test]
+    fn every_field_that_is_written_is_said_to_be_indexed() {
+        let code = include_str!("encode.rs");
+        let mut written: Vec<_> = code
+            .split(['"', '\\'])
+            .filter(|word| word.starts_with("auditship_") && !matches!(*word, "auditship_" | "auditship_body"))
+            .collect();
+        written.sort_unstable();
+        written.dedup();
+        assert_eq!(written, stanzas(FILES[3].1).into_keys().collect::<Vec<_>>());
+        assert!(stanzas(FILES[3].1).values().all(|settings| *settings == [("INDEXED", "true")].into()));
+    }
+
+    #[test]
+    fn events_are_neither_cut_nor_read_twice() {
+        let props = stanzas(FILES[0].1);
+        let settings = &props[super::SOURCETYPE];
+        for (key, value) in [("TRUNCATE", "0"), ("KV_MODE", "json"), ("SHOULD_LINEMERGE", "false")] {
+            assert_eq!(settings.get(key), Some(&value), "{key}");
+        }
+        assert!(!settings.contains_key("INDEXED_EXTRACTIONS"));
+        let report = settings["REPORT-auditship"];
+        assert!(stanzas(FILES[1].1).contains_key(report), "{report} is in no transforms.conf");
+    }
+}
