@@ -24,7 +24,7 @@ use crate::{
     model::{Container, LabelSet, Marks, Nanos, Origin, Part, Record, Sink},
     output::{
         FileHead, StreamHead,
-        text::{Decimal, Small, put_base64, put_digits, put_escaped, put_hex},
+        text::{Decimal, HEX, Small, put_base64, put_digits, put_escaped, put_hex},
     },
 };
 
@@ -159,7 +159,7 @@ fn pair(out: &mut Vec<u8>, name: &str, value: &str) {
         out.put(b",\"");
         out.put(name.as_bytes());
         out.put(b"\":\"");
-        put_escaped(out, value[..value.floor_char_boundary(MAX_VALUE)].as_bytes());
+        put_escaped(out, &value.as_bytes()[..value.floor_char_boundary(MAX_VALUE)]);
         out.put(b"\"");
     }
 }
@@ -170,7 +170,7 @@ pub fn event(out: &mut impl Sink, record: &Record<'_>, file: &FileHead, stream: 
     out.put(seconds(record.time).bytes());
     out.put(&file.bytes);
     out.put(&stream.bytes);
-    identity(out, record, file);
+    out.put(identity(record, file).bytes());
     if !record.marks.is_none() || record.part.is_some() {
         unusual(out, record.marks, record.part);
     }
@@ -193,20 +193,28 @@ pub(super) fn seconds(time: Nanos) -> Small<24> {
 }
 
 /// Which record of which file it is.
-fn identity(out: &mut impl Sink, record: &Record<'_>, file: &FileHead) {
+fn identity(record: &Record<'_>, file: &FileHead) -> Small<IDENTITY> {
     let offset = Decimal::new(record.offset);
+    let mut out = Small::new();
     out.put(br#","auditship_seq":""#);
     out.put(Decimal::new(record.seq).bytes());
     out.put(br#"","auditship_offset":""#);
     out.put(offset.bytes());
     out.put(br#"","auditship_id":""#);
     out.put(&file.name.hex());
-    out.put(b"-");
+    out.byte(b'-');
     out.put(offset.bytes());
-    out.put(b"-");
-    put_hex(out, &record.leaf[..8]);
-    out.put(b"\"");
+    out.byte(b'-');
+    for byte in &record.leaf[..8] {
+        out.byte(HEX[usize::from(byte >> 4)]);
+        out.byte(HEX[usize::from(byte & 15)]);
+    }
+    out.byte(b'"');
+    out
 }
+
+/// Room for the longest of them: 153 bytes.
+const IDENTITY: usize = 160;
 
 #[cold]
 fn unusual(out: &mut impl Sink, marks: Marks, part: Option<Part>) {

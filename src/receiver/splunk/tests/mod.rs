@@ -1,6 +1,7 @@
 //! Tests of the receiver. Requests are written by hand here, so that nothing agrees with itself.
 
 mod acks;
+mod agree;
 mod collect;
 mod http;
 mod search;
