@@ -4,6 +4,7 @@ pub mod answer;
 mod describe;
 pub mod loki;
 mod request;
+pub mod splunk;
 pub mod text;
 mod verdict;
 
@@ -22,6 +23,8 @@ use crate::{
 pub enum Output {
     /// Grafana Loki.
     Loki(loki::Loki),
+    /// Splunk's HTTP Event Collector.
+    Splunk(splunk::Splunk),
 }
 
 /// What an output sends with every record of a file, made once.
@@ -64,6 +67,7 @@ impl Output {
     pub fn line_limit(&self) -> usize {
         match self {
             Output::Loki(_) => loki::encode::MAX_LINE,
+            Output::Splunk(_) => splunk::encode::MAX_LINE,
         }
     }
 
@@ -132,6 +136,7 @@ impl Output {
     pub fn plainest(&self) -> Form {
         match self {
             Output::Loki(_) => Form::Full,
+            Output::Splunk(_) => Form::Plain,
         }
     }
 
@@ -139,6 +144,7 @@ impl Output {
     pub fn file(&self, origin: &Origin) -> FileHead {
         let bytes = match self {
             Output::Loki(_) => loki::encode::file_metadata(origin),
+            Output::Splunk(splunk) => splunk.file(origin),
         };
         FileHead { name: origin.name, first_seen: origin.first_seen, bytes }
     }
@@ -147,6 +153,7 @@ impl Output {
     pub fn stream(&self, labels: &LabelSet) -> StreamHead {
         match self {
             Output::Loki(loki) => loki.stream(labels),
+            Output::Splunk(splunk) => splunk.stream(labels),
         }
     }
 
@@ -154,6 +161,7 @@ impl Output {
     pub fn encode(&self, body: &mut impl Sink, record: &Record<'_>, heads: Heads<'_>) {
         match self {
             Output::Loki(_) => loki::encode::entry(body, record, heads.file),
+            Output::Splunk(_) => splunk::encode::event(body, record, heads.file, heads.stream),
         }
     }
 
@@ -161,13 +169,15 @@ impl Output {
     pub fn request(&self, head: &StreamHead, records: Records<'_>, scratch: &mut Scratch) -> Request {
         match self {
             Output::Loki(loki) => loki.request(head, records, scratch),
+            Output::Splunk(splunk) => splunk.request(records, scratch),
         }
     }
 
     /// What the answer to a request of so many records means.
-    pub fn reply(&self, answer: Answer<'_>, _records: usize) -> Verdict {
+    pub fn reply(&self, answer: Answer<'_>, records: usize) -> Verdict {
         match self {
             Output::Loki(_) => loki::reply::reply(answer),
+            Output::Splunk(splunk) => splunk.reply(answer, records),
         }
     }
 
@@ -182,6 +192,7 @@ impl Output {
     pub fn describe(&self, encoded: &[u8]) -> Option<Described> {
         match self {
             Output::Loki(_) => loki::describe::describe(encoded),
+            Output::Splunk(_) => splunk::describe::describe(encoded),
         }
     }
 }

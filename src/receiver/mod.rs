@@ -2,8 +2,10 @@
 //! code with the outputs, so that the two check each other.
 
 mod loki;
+mod splunk;
 
 pub use loki::{AuthMode, Counts, EntryView, Limits, Options, Rate, Receiver, StreamView};
+pub use splunk::{Splunk, SplunkAcks, SplunkCounts, SplunkEventView, SplunkLoad, SplunkOptions, SplunkToken};
 
 use axum::Router;
 use std::{future::Future, io};
