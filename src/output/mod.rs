@@ -1,6 +1,7 @@
 //! Outputs: a destination is two pure functions, `encode` (records → request body) and `reply` (answer → verdict).
 
 pub mod answer;
+pub mod datadog;
 mod describe;
 pub mod loki;
 mod request;
@@ -16,12 +17,15 @@ use crate::{
     batch::{Form, Records},
     model::{FileName, LabelSet, Nanos, Origin, Record, Sink},
 };
+use std::time::Duration;
 
 /// A destination. One more is one folder and one variant here.
 #[derive(Debug)]
 pub enum Output {
     /// Grafana Loki.
     Loki(loki::Loki),
+    /// Datadog's logs intake.
+    Datadog(datadog::Datadog),
 }
 
 /// What an output sends with every record of a file, made once.
@@ -60,13 +64,31 @@ impl Output {
     pub fn line_limit(&self) -> usize {
         match self {
             Output::Loki(_) => loki::encode::MAX_LINE,
+            Output::Datadog(_) => datadog::encode::MAX_LINE,
         }
     }
 
     /// The form in which a record that was refused is tried once more.
     pub fn plainest(&self) -> Form {
         match self {
-            Output::Loki(_) => Form::Full,
+            Output::Loki(_) | Output::Datadog(_) => Form::Full,
+        }
+    }
+
+    /// The most records that the destination takes in one request.
+    pub fn max_records(&self) -> usize {
+        match self {
+            Output::Loki(_) => usize::MAX,
+            Output::Datadog(_) => datadog::MAX_RECORDS,
+        }
+    }
+
+    /// How old a record may be when it arrives, by its own time: one that is older may be lost without a word of it.
+    /// `None` where the destination takes any age, or says when it does not.
+    pub fn max_age(&self) -> Option<Duration> {
+        match self {
+            Output::Loki(_) => None,
+            Output::Datadog(_) => Some(datadog::MAX_AGE),
         }
     }
 
@@ -74,6 +96,7 @@ impl Output {
     pub fn file(&self, origin: &Origin) -> FileHead {
         let bytes = match self {
             Output::Loki(_) => loki::encode::file_metadata(origin),
+            Output::Datadog(_) => datadog::encode::file(origin),
         };
         FileHead { name: origin.name, first_seen: origin.first_seen, bytes }
     }
@@ -82,6 +105,7 @@ impl Output {
     pub fn stream(&self, labels: &LabelSet) -> StreamHead {
         match self {
             Output::Loki(loki) => loki.stream(labels),
+            Output::Datadog(datadog) => datadog.stream(labels),
         }
     }
 
@@ -89,6 +113,7 @@ impl Output {
     pub fn encode(&self, body: &mut impl Sink, record: &Record<'_>, heads: Heads<'_>) {
         match self {
             Output::Loki(_) => loki::encode::entry(body, record, heads.file),
+            Output::Datadog(_) => datadog::encode::record(body, record, heads),
         }
     }
 
@@ -96,13 +121,15 @@ impl Output {
     pub fn request(&self, head: &StreamHead, records: Records<'_>, scratch: &mut Scratch) -> Request {
         match self {
             Output::Loki(loki) => loki.request(head, records, scratch),
+            Output::Datadog(datadog) => datadog.request(records, scratch),
         }
     }
 
     /// What the answer to a request of so many records means.
-    pub fn reply(&self, answer: Answer<'_>, _records: usize) -> Verdict {
+    pub fn reply(&self, answer: Answer<'_>, records: usize) -> Verdict {
         match self {
             Output::Loki(_) => loki::reply::reply(answer),
+            Output::Datadog(_) => datadog::reply::reply(answer, records),
         }
     }
 
@@ -110,6 +137,7 @@ impl Output {
     pub fn describe(&self, encoded: &[u8]) -> Option<Described> {
         match self {
             Output::Loki(_) => loki::describe::describe(encoded),
+            Output::Datadog(_) => datadog::describe::describe(encoded),
         }
     }
 }
