@@ -121,7 +121,8 @@ pub fn with_faults(router: Router, faults: Faults) -> Router {
         .route("/_faults", routing::get(get_handler).put(put_handler).delete(delete_handler))
         .route("/_requests", routing::get(requests_handler))
         .with_state(faults.clone());
-    router.layer(from_fn_with_state(faults, meet)).merge(control)
+    // In this order: of two that answer 404 to all else, the merged one stays, and that one has the faults.
+    control.merge(router.layer(from_fn_with_state(faults, meet)))
 }
 
 async fn meet(State(faults): State<Faults>, request: Request, next: Next) -> Response {

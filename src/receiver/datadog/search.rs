@@ -136,7 +136,7 @@ fn has(shown: &Value, key: &str, value: &str) -> bool {
     let is = |found: &Value| match found {
         Value::Null => false,
         Value::String(text) => value == "*" || text == value,
-        other => value == "*" || other.to_string() == value,
+        other => value == "*" || serde_json::to_string(other).is_ok_and(|text| text == value),
     };
     match key {
         "host" | "service" => is(&shown[key]),
