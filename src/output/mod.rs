@@ -1,7 +1,9 @@
 //! Outputs: a destination is two pure functions, `encode` (records → request body) and `reply` (answer → verdict).
 
 pub mod answer;
+pub mod datadog;
 mod describe;
+pub mod elastic;
 pub mod loki;
 mod request;
 pub mod splunk;
@@ -17,14 +19,19 @@ use crate::{
     batch::{Form, Records},
     model::{FileName, LabelSet, Nanos, Origin, Record, Sink},
 };
+use std::time::Duration;
 
 /// A destination. One more is one folder and one variant here.
 #[derive(Debug)]
 pub enum Output {
     /// Grafana Loki.
     Loki(loki::Loki),
+    /// Elasticsearch or OpenSearch.
+    Elastic(elastic::Elastic),
     /// Splunk's HTTP Event Collector.
     Splunk(splunk::Splunk),
+    /// Datadog's logs intake.
+    Datadog(datadog::Datadog),
 }
 
 /// What an output sends with every record of a file, made once.
@@ -63,18 +70,13 @@ pub struct Heads<'a> {
 }
 
 impl Output {
-    /// The longest line that the destination takes, in bytes; a longer one travels in parts.
-    pub fn line_limit(&self) -> usize {
-        match self {
-            Output::Loki(_) => loki::encode::MAX_LINE,
-            Output::Splunk(_) => splunk::encode::MAX_LINE,
-        }
-    }
-
     /// What its `type` is called.
     pub fn kind(&self) -> &'static str {
         match self {
             Output::Loki(_) => "loki",
+            Output::Elastic(_) => "elasticsearch",
+            Output::Splunk(_) => "splunk_hec",
+            Output::Datadog(_) => "datadog",
         }
     }
 
@@ -83,60 +85,37 @@ impl Output {
         matches!(self, Output::Loki(_))
     }
 
+    /// The longest line that the destination takes, in bytes; a longer one travels in parts.
+    pub fn line_limit(&self) -> usize {
+        match self {
+            Output::Loki(_) => loki::encode::MAX_LINE,
+            Output::Elastic(_) => elastic::encode::MAX_LINE,
+            Output::Splunk(_) => splunk::encode::MAX_LINE,
+            Output::Datadog(_) => datadog::encode::MAX_LINE,
+        }
+    }
+
     /// The most records of a request.
     pub fn max_records(&self) -> usize {
         match self {
-            Output::Loki(_) => usize::MAX,
+            Output::Datadog(_) => datadog::MAX_RECORDS,
+            Output::Loki(_) | Output::Elastic(_) | Output::Splunk(_) => usize::MAX,
         }
     }
 
-    /// Whether what it takes is stored only when it says so later: [`Verdict::Queued`].
-    pub fn has_receipts(&self) -> bool {
+    /// What is older is taken, and not kept.
+    pub fn max_age(&self) -> Option<Duration> {
         match self {
-            Output::Loki(_) => false,
-        }
-    }
-
-    /// The question which of these receipts are for what is stored by now. `None`: it gives none.
-    pub fn ask(&self, _receipts: &[u64]) -> Option<Request> {
-        match self {
-            Output::Loki(_) => None,
-        }
-    }
-
-    /// The answer to [`Output::ask`]: those for what is stored.
-    pub fn stored(&self, answer: Answer<'_>, _receipts: &[u64]) -> Result<Vec<u64>, Verdict> {
-        match self {
-            Output::Loki(_) => Err(answer.stall(Cause::Unexpected, Scope::Output, "")),
-        }
-    }
-
-    /// Whether what may have been stored by an attempt without an answer is looked up before it is sent again.
-    pub fn looks_up(&self) -> bool {
-        match self {
-            Output::Loki(_) => false,
-        }
-    }
-
-    /// The requests that find out which of these records are stored: all are sent, the last one's answer says it.
-    pub fn look_up(&self, _records: Records<'_>) -> Vec<Request> {
-        match self {
-            Output::Loki(_) => Vec::new(),
-        }
-    }
-
-    /// The answer to [`Output::look_up`], by record.
-    pub fn found(&self, answer: Answer<'_>, _records: Records<'_>) -> Result<Vec<bool>, Verdict> {
-        match self {
-            Output::Loki(_) => Err(answer.stall(Cause::Unexpected, Scope::Output, "")),
+            Output::Datadog(_) => Some(datadog::MAX_AGE),
+            Output::Loki(_) | Output::Elastic(_) | Output::Splunk(_) => None,
         }
     }
 
     /// The form in which a record that was refused is tried once more.
     pub fn plainest(&self) -> Form {
         match self {
-            Output::Loki(_) => Form::Full,
-            Output::Splunk(_) => Form::Plain,
+            Output::Elastic(_) | Output::Splunk(_) => Form::Plain,
+            Output::Loki(_) | Output::Datadog(_) => Form::Full,
         }
     }
 
@@ -144,7 +123,9 @@ impl Output {
     pub fn file(&self, origin: &Origin) -> FileHead {
         let bytes = match self {
             Output::Loki(_) => loki::encode::file_metadata(origin),
+            Output::Elastic(_) => elastic::encode::file(origin),
             Output::Splunk(splunk) => splunk.file(origin),
+            Output::Datadog(_) => datadog::encode::file(origin),
         };
         FileHead { name: origin.name, first_seen: origin.first_seen, bytes }
     }
@@ -153,7 +134,9 @@ impl Output {
     pub fn stream(&self, labels: &LabelSet) -> StreamHead {
         match self {
             Output::Loki(loki) => loki.stream(labels),
+            Output::Elastic(elastic) => elastic.stream(labels),
             Output::Splunk(splunk) => splunk.stream(labels),
+            Output::Datadog(datadog) => datadog.stream(labels),
         }
     }
 
@@ -161,7 +144,9 @@ impl Output {
     pub fn encode(&self, body: &mut impl Sink, record: &Record<'_>, heads: Heads<'_>) {
         match self {
             Output::Loki(_) => loki::encode::entry(body, record, heads.file),
+            Output::Elastic(elastic) => elastic::encode::encode(body, elastic.target(), record, heads),
             Output::Splunk(_) => splunk::encode::event(body, record, heads.file, heads.stream),
+            Output::Datadog(_) => datadog::encode::record(body, record, heads),
         }
     }
 
@@ -169,7 +154,9 @@ impl Output {
     pub fn request(&self, head: &StreamHead, records: Records<'_>, scratch: &mut Scratch) -> Request {
         match self {
             Output::Loki(loki) => loki.request(head, records, scratch),
+            Output::Elastic(elastic) => elastic.request(records, scratch),
             Output::Splunk(splunk) => splunk.request(records, scratch),
+            Output::Datadog(datadog) => datadog.request(records, scratch),
         }
     }
 
@@ -177,7 +164,62 @@ impl Output {
     pub fn reply(&self, answer: Answer<'_>, records: usize) -> Verdict {
         match self {
             Output::Loki(_) => loki::reply::reply(answer),
+            Output::Elastic(_) => elastic::reply::reply(answer, records),
             Output::Splunk(splunk) => splunk.reply(answer, records),
+            Output::Datadog(_) => datadog::reply::reply(answer, records),
+        }
+    }
+
+    /// Whether its requests name a channel, in which it gives receipts: [`Verdict::Queued`]. What it takes is stored only
+    /// when it says so later.
+    pub fn has_receipts(&self) -> bool {
+        matches!(self, Output::Splunk(_))
+    }
+
+    /// The question which of these receipts are for what is stored by now. `None`: it gives none.
+    pub fn ask(&self, receipts: &[u64]) -> Option<Request> {
+        match self {
+            Output::Splunk(splunk) => Some(splunk.ask(receipts)),
+            Output::Loki(_) | Output::Elastic(_) | Output::Datadog(_) => None,
+        }
+    }
+
+    /// The answer to [`Output::ask`]: those for what is stored.
+    pub fn stored(&self, answer: Answer<'_>, receipts: &[u64]) -> Result<Vec<u64>, Verdict> {
+        match self {
+            Output::Splunk(splunk) => splunk.acks(answer, receipts),
+            Output::Loki(_) | Output::Elastic(_) | Output::Datadog(_) => {
+                Err(answer.stall(Cause::Unexpected, Scope::Output, ""))
+            }
+        }
+    }
+
+    /// Whether what may have been stored by an attempt without an answer is looked up before it is sent again.
+    pub fn looks_up(&self) -> bool {
+        matches!(self, Output::Elastic(elastic) if elastic.is_data_stream())
+    }
+
+    /// The requests that find out which of these records are stored: all are sent, the last one's answer says it.
+    pub fn look_up(&self, records: Records<'_>) -> Vec<Request> {
+        match self {
+            Output::Elastic(elastic) => vec![elastic.refresh(), elastic.lookup(records)],
+            Output::Loki(_) | Output::Splunk(_) | Output::Datadog(_) => Vec::new(),
+        }
+    }
+
+    /// The answer to the first requests of [`Output::look_up`]: whether the next one can be sent.
+    pub fn prepared(&self, answer: Answer<'_>) -> Result<(), Verdict> {
+        match self {
+            Output::Elastic(_) => elastic::lookup::refreshed(answer),
+            Output::Loki(_) | Output::Splunk(_) | Output::Datadog(_) => Ok(()),
+        }
+    }
+
+    /// The answer to the last request of [`Output::look_up`], by record.
+    pub fn found(&self, answer: Answer<'_>, records: Records<'_>) -> Result<Vec<bool>, Verdict> {
+        match self {
+            Output::Elastic(_) => elastic::lookup::found(answer, &elastic::lookup::ids(records)),
+            Output::Loki(_) | Output::Splunk(_) | Output::Datadog(_) => Ok(vec![false; records.count()]),
         }
     }
 
@@ -185,6 +227,7 @@ impl Output {
     pub fn time(&self, encoded: &[u8]) -> Option<Nanos> {
         match self {
             Output::Loki(_) => loki::describe::time(encoded),
+            Output::Elastic(_) | Output::Splunk(_) | Output::Datadog(_) => None,
         }
     }
 
@@ -192,7 +235,9 @@ impl Output {
     pub fn describe(&self, encoded: &[u8]) -> Option<Described> {
         match self {
             Output::Loki(_) => loki::describe::describe(encoded),
+            Output::Elastic(_) => elastic::describe::describe(encoded),
             Output::Splunk(_) => splunk::describe::describe(encoded),
+            Output::Datadog(_) => datadog::describe::describe(encoded),
         }
     }
 }
