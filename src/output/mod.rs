@@ -2,6 +2,7 @@
 
 pub mod answer;
 mod describe;
+pub mod elastic;
 pub mod loki;
 mod request;
 pub mod text;
@@ -22,6 +23,8 @@ use crate::{
 pub enum Output {
     /// Grafana Loki.
     Loki(loki::Loki),
+    /// Elasticsearch or OpenSearch.
+    Elastic(elastic::Elastic),
 }
 
 /// What an output sends with every record of a file, made once.
@@ -60,6 +63,7 @@ impl Output {
     pub fn line_limit(&self) -> usize {
         match self {
             Output::Loki(_) => loki::encode::MAX_LINE,
+            Output::Elastic(_) => elastic::encode::MAX_LINE,
         }
     }
 
@@ -67,6 +71,7 @@ impl Output {
     pub fn plainest(&self) -> Form {
         match self {
             Output::Loki(_) => Form::Full,
+            Output::Elastic(_) => Form::Plain,
         }
     }
 
@@ -74,6 +79,7 @@ impl Output {
     pub fn file(&self, origin: &Origin) -> FileHead {
         let bytes = match self {
             Output::Loki(_) => loki::encode::file_metadata(origin),
+            Output::Elastic(_) => elastic::encode::file(origin),
         };
         FileHead { name: origin.name, first_seen: origin.first_seen, bytes }
     }
@@ -82,6 +88,7 @@ impl Output {
     pub fn stream(&self, labels: &LabelSet) -> StreamHead {
         match self {
             Output::Loki(loki) => loki.stream(labels),
+            Output::Elastic(elastic) => elastic.stream(labels),
         }
     }
 
@@ -89,6 +96,7 @@ impl Output {
     pub fn encode(&self, body: &mut impl Sink, record: &Record<'_>, heads: Heads<'_>) {
         match self {
             Output::Loki(_) => loki::encode::entry(body, record, heads.file),
+            Output::Elastic(elastic) => elastic::encode::encode(body, elastic.target(), record, heads),
         }
     }
 
@@ -96,13 +104,15 @@ impl Output {
     pub fn request(&self, head: &StreamHead, records: Records<'_>, scratch: &mut Scratch) -> Request {
         match self {
             Output::Loki(loki) => loki.request(head, records, scratch),
+            Output::Elastic(elastic) => elastic.request(records, scratch),
         }
     }
 
     /// What the answer to a request of so many records means.
-    pub fn reply(&self, answer: Answer<'_>, _records: usize) -> Verdict {
+    pub fn reply(&self, answer: Answer<'_>, records: usize) -> Verdict {
         match self {
             Output::Loki(_) => loki::reply::reply(answer),
+            Output::Elastic(_) => elastic::reply::reply(answer, records),
         }
     }
 
@@ -110,6 +120,7 @@ impl Output {
     pub fn describe(&self, encoded: &[u8]) -> Option<Described> {
         match self {
             Output::Loki(_) => loki::describe::describe(encoded),
+            Output::Elastic(_) => elastic::describe::describe(encoded),
         }
     }
 }

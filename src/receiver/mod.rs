@@ -1,8 +1,10 @@
 //! Local destinations for trying out, for the demo and for tests: as strict as the real ones, all in memory. They share no
 //! code with the outputs, so that the two check each other.
 
+mod elastic;
 mod loki;
 
+pub use elastic::{Block, DocumentView, Elastic, ElasticCounts, ElasticOptions, Flavour};
 pub use loki::{AuthMode, Counts, EntryView, Limits, Options, Rate, Receiver, StreamView};
 
 use axum::Router;
