@@ -5,7 +5,7 @@
 //! What an error says may quote a record, and so be anyone's words. Its `type` is never a record's, and neither is
 //! the beginning of its `reason`: only these two are looked at.
 
-use crate::output::{Answer, Cause, Item, Scope, Verdict};
+use crate::output::{Answer, Cause, Item, Scope, Verdict, answer};
 use serde::Deserialize;
 
 #[cfg(test)]
@@ -132,8 +132,7 @@ fn judged(answer: Answer<'_>, outcome: &Outcome) -> Item {
     let words = error.map(Error::words).unwrap_or_default();
     // As if it were the answer to a request of this record alone.
     let answer = Answer { status: outcome.status, body: words.as_bytes(), ..answer };
-    let again =
-        |cause| Item::Again(answer.as_stall(cause, Scope::Output, &crate::output::answer::words(answer.body), ""));
+    let again = |cause| Item::Again(answer.as_stall(cause, Scope::Output, &answer::words(answer.body), ""));
     let refused = |hint: &str| Item::Refused { reason: format!("{}{hint}", answer.told()) };
     let store = outcome.failure_store.as_deref();
     match outcome.status {
