@@ -3,6 +3,7 @@
 
 mod datadog;
 mod faults;
+mod elastic;
 mod loki;
 mod splunk;
 #[cfg(test)]
@@ -10,6 +11,7 @@ mod testing;
 
 pub use datadog::{Datadog, DatadogCounts, DatadogOptions, DatadogSurplus, DatadogView};
 pub use faults::{Fault, FaultMode, Faults, SeenRequest, with_faults};
+pub use elastic::{Block, DocumentView, Elastic, ElasticCounts, ElasticOptions, Flavour};
 pub use loki::{AuthMode, Counts, EntryView, Limits, Options, Rate, Receiver, StreamView};
 pub use splunk::{Splunk, SplunkAcks, SplunkCounts, SplunkEventView, SplunkLoad, SplunkOptions, SplunkToken};
 
