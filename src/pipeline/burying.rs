@@ -4,11 +4,36 @@ use super::{alarm, lane::Lane, plan::wall_clock};
 use crate::{
     dead_letters::{Letter, Refused},
     model::leaf,
+    output::Output,
     send::{Refusal, Work},
+};
+use std::{
+    collections::{BTreeSet, HashSet},
+    sync::Arc,
+    time::Duration,
 };
 
 /// So many records of a batch are named in the log.
 const NAMED: usize = 20;
+
+/// Somebody's wish to skip a record is seen within this time.
+const SKIPS: Duration = Duration::from_secs(1);
+
+/// The records of a batch with one of these ids, which are added to `done`.
+fn find(output: &Output, work: &Work, wanted: &HashSet<String>, done: &mut HashSet<String>) -> BTreeSet<usize> {
+    let mut found = BTreeSet::new();
+    let mut encoded = Vec::new();
+    for record in 0..work.batch.records() {
+        encoded.clear();
+        work.batch.copy_record(record, &mut encoded);
+        let Some(id) = output.describe(&encoded).map(|described| described.id()) else { continue };
+        if wanted.contains(&id) {
+            found.insert(record);
+            done.insert(id);
+        }
+    }
+    found
+}
 
 impl Lane {
     /// Puts what is given up of a batch into the dead letters. `false`: it cannot be done now, and nothing is done.
@@ -37,6 +62,34 @@ impl Lane {
                 }
                 false
             }
+        }
+    }
+
+    /// Gives up the records that somebody wants skipped, of the batches that wait. The cold path: each is looked at.
+    pub(super) fn attend_skips(&mut self, now: Duration) {
+        if self.why().is_none() || now < self.skips_due {
+            return;
+        }
+        self.skips_due = now + SKIPS;
+        let wanted = self.skips.read();
+        if wanted.is_empty() {
+            return;
+        }
+        let mut done = HashSet::new();
+        let output = Arc::clone(&self.plan.output);
+        let held = self.held.iter_mut().map(|(until, work)| (Some(until), work));
+        for (until, work) in held.chain(self.batches.sealed.iter_mut().map(|work| (None, work))) {
+            let records = find(&output, work, &wanted, &mut done);
+            if !records.is_empty() {
+                work.condemn(&records, "skipped by `auditship replay --skip`");
+                // Held or not, it has something to do now.
+                until.into_iter().for_each(|until| *until = now);
+            }
+        }
+        if !done.is_empty()
+            && let Err(error) = self.skips.remove(&done)
+        {
+            alarm::unburied(&self.plan.name, &error.to_string());
         }
     }
 

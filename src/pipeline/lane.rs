@@ -144,6 +144,7 @@ pub(super) struct Lane {
     /// Why the last ones could not be put aside.
     pub(super) unburied: Option<String>,
     pub(super) skips: Skips,
+    pub(super) skips_due: Duration,
     pub(super) receipts: Receipts,
     /// Requests that passed.
     pub(super) passes: u64,
@@ -209,6 +210,7 @@ impl Lane {
             dead_letters,
             unburied: None,
             skips,
+            skips_due: Duration::ZERO,
             receipts: Receipts::new(),
             passes: 0,
             needs_sync: false,
@@ -233,6 +235,7 @@ impl Lane {
             self.seal_due(now);
             self.dispatch(now);
             self.attend_receipts(now);
+            self.attend_skips(now);
             self.note_pause(now);
             if self.can_read() {
                 if let Some(key) = self.ready.pop() {
