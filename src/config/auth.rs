@@ -3,23 +3,73 @@
 use super::{context::Item, reader::Section, tree::Place};
 use crate::send::{Auth, Secret, secret};
 
-/// `None` after an error.
-pub(super) fn auth(section: &mut Section<'_>) -> Option<Auth> {
+/// The ways in which an output can prove who it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Scheme {
+    Basic,
+    Bearer,
+    ApiKey,
+    SplunkToken,
+    DatadogKey,
+}
+
+impl Scheme {
+    fn key(self) -> &'static str {
+        match self {
+            Scheme::Basic => "basic",
+            Scheme::Bearer => "bearer",
+            Scheme::ApiKey => "api_key",
+            Scheme::SplunkToken | Scheme::DatadogKey => "token",
+        }
+    }
+
+    fn read(self, mut section: Section<'_>) -> Option<Auth> {
+        match self {
+            Scheme::Basic => return basic(section),
+            Scheme::Bearer => return bearer(section),
+            Scheme::ApiKey | Scheme::SplunkToken | Scheme::DatadogKey => {}
+        }
+        let secret = secret(&mut section, &ALONE);
+        section.finish();
+        Some(match self {
+            Scheme::ApiKey => Auth::ApiKey(secret?),
+            Scheme::SplunkToken => Auth::Splunk(secret?),
+            _ => Auth::Datadog(secret?),
+        })
+    }
+}
+
+/// At most one of these. `None` after an error.
+pub(super) fn auth(section: &mut Section<'_>, schemes: &[Scheme]) -> Option<Auth> {
     let written = section.has("auth");
     let Some(mut auth) = section.section("auth") else {
         return (!written).then_some(Auth::None);
     };
-    let basic = auth.section("basic").map(basic);
-    let bearer = auth.section("bearer").map(bearer);
-    if auth.has("basic") && auth.has("bearer") {
-        auth.wrong(&auth.at, "", "both basic and bearer are set", "one of them");
+    let mut read: Vec<(&str, Option<Auth>)> = Vec::new();
+    for scheme in schemes {
+        if let Some(section) = auth.section(scheme.key()) {
+            read.push((scheme.key(), scheme.read(section)));
+        }
     }
-    let written = auth.has("basic") || auth.has("bearer");
+    let set: Vec<&str> = schemes.iter().map(|scheme| scheme.key()).filter(|key| auth.has(key)).collect();
+    if let [one, other, ..] = set[..] {
+        auth.wrong(&auth.at, "", format!("both {one} and {other} are set"), "one of them");
+    }
     auth.finish();
-    match (basic, bearer) {
-        (None, None) => (!written).then_some(Auth::None),
-        (Some(auth), _) | (_, Some(auth)) => auth,
+    match read.into_iter().next() {
+        Some((_, auth)) => auth,
+        None => set.is_empty().then_some(Auth::None),
     }
+}
+
+/// Exactly one of these. `None` after an error.
+pub(super) fn required(section: &mut Section<'_>, schemes: &[Scheme]) -> Option<Auth> {
+    let read = auth(section, schemes);
+    if let (Some(Auth::None), [scheme, ..]) = (&read, schemes) {
+        section.missing("auth", &format!("{} = {{ file = \"/run/secrets/…\" }}", scheme.key()));
+        return None;
+    }
+    read
 }
 
 fn basic(mut section: Section<'_>) -> Option<Auth> {
@@ -70,6 +120,8 @@ struct Keys {
 }
 
 const PASSWORD: Keys = Keys { inline: "password", file: "password_file", env: "password_env" };
+/// In a table of its own.
+const ALONE: Keys = Keys { inline: "value", file: "file", env: "env" };
 const TOKEN: Keys = Keys { inline: "token", file: "token_file", env: "token_env" };
 
 fn secret(section: &mut Section<'_>, keys: &Keys) -> Option<Secret> {

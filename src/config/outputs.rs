@@ -1,16 +1,15 @@
 //! `[outputs.*]`
 
+mod kinds;
+
 use super::{
-    auth,
     named::Named,
     reader::{Section, show_text},
-    tree::{Entry, Value},
+    tree::Entry,
     url,
 };
-use crate::{
-    pipeline::{LokiTenant, Output, OutputKind},
-    send::Http,
-};
+use crate::{pipeline::Output, send::Http};
+use kinds::Kind;
 use std::{path::PathBuf, time::Duration};
 
 pub(super) fn outputs(root: &mut Section<'_>, sources: &[String], labels: &[String]) -> Vec<Output> {
@@ -26,10 +25,8 @@ pub(super) fn outputs(root: &mut Section<'_>, sources: &[String], labels: &[Stri
 fn output(named: &Named<'_>, entry: &Entry, sources: &[String], labels: &[String]) -> Option<Output> {
     named.check_name(entry);
     let mut section = named.table(entry)?;
-    section.kind(named, entry, &["loki"], &["elasticsearch", "splunk_hec", "datadog"])?;
-    let url = url::destination(&mut section);
-    let tenant = tenant(&mut section, labels);
-    let auth = auth::auth(&mut section);
+    let name = section.kind(named, entry, kinds::TYPES, &[])?;
+    let Kind { kind, url, auth } = kinds::read(name, &mut section, labels);
     let sources = select(&mut section, sources);
     let (ca_file, client_cert) = tls(&mut section);
     let proxy = url::proxy(&mut section);
@@ -37,18 +34,25 @@ fn output(named: &Named<'_>, entry: &Entry, sources: &[String], labels: &[String
     let window = section.size("window", 24 << 20, 1 << 20..=1 << 40);
     let concurrency = section.number("concurrency", 8, 1..=64);
     let timeout = section.duration("timeout", 30 * SECOND, SECOND / 10..=600 * SECOND);
-    section.later(&["compression", "max_requests_per_second", "max_bytes_per_second", "streams_per_push"]);
+    let ack_timeout = match name {
+        "splunk_hec" => section.duration("ack_timeout", 300 * SECOND, SECOND..=3600 * SECOND),
+        _ => 300 * SECOND,
+    };
+    let max_requests_per_second = section.number("max_requests_per_second", 50, 1..=10_000);
+    let max_bytes_per_second = section.size("max_bytes_per_second", u64::MAX, 1 << 10..=1 << 40);
     section.finish();
     Some(Output {
         name: entry.name.clone(),
         sources,
-        kind: OutputKind::Loki { tenant },
+        kind: kind?,
         http: Http { url: url?, auth: auth?, ca_file, client_cert, proxy, timeout },
         batch_max_bytes,
         batch_max_wait,
         window,
         concurrency,
-        ack_timeout: 300 * SECOND,
+        ack_timeout,
+        max_requests_per_second,
+        max_bytes_per_second,
     })
 }
 
@@ -68,39 +72,6 @@ fn select(section: &mut Section<'_>, sources: &[String]) -> Vec<String> {
         }
     }
     sources.iter().filter(|name| list.value.iter().any(|item| item.value == **name)).cloned().collect()
-}
-
-fn tenant(section: &mut Section<'_>, labels: &[String]) -> LokiTenant {
-    let Some(node) = section.node("tenant_id") else { return LokiTenant::None };
-    match &node.value {
-        Value::Raw(text) if text.trim_start().starts_with('{') => {}
-        Value::Text(text) | Value::Raw(text) if text.is_empty() => return LokiTenant::None,
-        Value::Text(text) | Value::Raw(text) => {
-            let allowed = |c: char| c.is_ascii_alphanumeric() || "!-_.*'()".contains(c);
-            if text.len() > 150 || !text.chars().all(allowed) || matches!(text.as_str(), "." | "..") {
-                let message = format!("found {}", show_text(text));
-                section.wrong(&node.at, "tenant_id", message, "up to 150 letters, digits and !-_.*'()");
-            }
-            return LokiTenant::Fixed(text.clone());
-        }
-        Value::Table(_) => {}
-        other => {
-            section.wrong(&node.at, "tenant_id", section.found("tenant_id", other), "text or { label = \"…\" }");
-            return LokiTenant::None;
-        }
-    }
-    let Some(mut table) = section.section("tenant_id") else { return LokiTenant::None };
-    let item = table.text("label", "the name of a label");
-    match &item {
-        Some(item) if !labels.contains(&item.value) => {
-            let message = format!("no label is named {}", show_text(&item.value));
-            table.wrong_name(&item.at, "label", message, &item.value, labels.iter().map(String::as_str));
-        }
-        None if !table.has("label") => table.missing("label", "the name of a label"),
-        _ => {}
-    }
-    table.finish();
-    item.map_or(LokiTenant::None, |item| LokiTenant::Label(item.value))
 }
 
 type Tls = (Option<PathBuf>, Option<(PathBuf, PathBuf)>);

@@ -3,12 +3,13 @@
 use super::reader::Section;
 use url::{Host, ParseError, Url};
 
-/// `url`: where an output sends to, without a `/` at the end. `None` after an error.
-pub(super) fn destination(section: &mut Section<'_>) -> Option<String> {
-    const FORM: &str = "a URL such as \"https://loki:3100\"";
-    let Some(item) = section.line("url", FORM) else {
+/// `url`: where an output sends to, such as `example`, without a `/` at the end and without `path`, which is added when
+/// sending. `None` after an error.
+pub(super) fn destination(section: &mut Section<'_>, example: &str, path: &str) -> Option<String> {
+    let form = format!("a URL such as \"{example}\"");
+    let Some(item) = section.line("url", &form) else {
         if !section.has("url") {
-            section.missing("url", FORM);
+            section.missing("url", &form);
         }
         return None;
     };
@@ -18,7 +19,7 @@ pub(super) fn destination(section: &mut Section<'_>) -> Option<String> {
     };
     let url = match parse(&item.value) {
         Ok(url) => url,
-        Err(message) => return wrong(&message, FORM),
+        Err(message) => return wrong(&message, &form),
     };
     let text = url.as_str().trim_end_matches('/');
     if !matches!(url.scheme(), "http" | "https") {
@@ -27,8 +28,8 @@ pub(super) fn destination(section: &mut Section<'_>) -> Option<String> {
         wrong("contains a user or a password", "a URL without them; they belong into auth.basic")
     } else if url.query().is_some() || url.fragment().is_some() {
         wrong("contains a query or a fragment", "a URL without ? and #")
-    } else if text.ends_with("/loki/api/v1/push") {
-        wrong("ends with /loki/api/v1/push, which is added when sending", "the URL before it")
+    } else if text.ends_with(path) {
+        wrong(&format!("ends with {path}, which is added when sending"), "the URL before it")
     } else {
         Some(text.to_string())
     }

@@ -1,6 +1,9 @@
 //! The configuration after checking: what the stages are built from. Nothing here can be wrong any more.
 
-use crate::send::{Http, Secret};
+use crate::{
+    output::{Compression, elastic::Pattern},
+    send::{Http, Secret},
+};
 use std::{net::SocketAddr, num::NonZeroUsize, path::PathBuf, time::Duration};
 
 /// The whole configuration.
@@ -194,6 +197,10 @@ pub struct Output {
     pub concurrency: usize,
     /// `ack_timeout`: what was taken and is not acknowledged within this is sent again.
     pub ack_timeout: Duration,
+    /// Requests in a second, 1 to 10,000.
+    pub max_requests_per_second: usize,
+    /// Bytes of batches in a second, uncompressed; `u64::MAX`: as many as there are.
+    pub max_bytes_per_second: u64,
 }
 
 /// The type of an output with what only that type has.
@@ -203,6 +210,35 @@ pub enum OutputKind {
     Loki {
         /// `tenant_id`
         tenant: LokiTenant,
+    },
+    /// `type = "elasticsearch"`
+    Elastic {
+        /// `index` or `data_stream`
+        target: ElasticTarget,
+        /// `pipeline`
+        pipeline: Option<String>,
+        /// `compression`
+        compression: Compression,
+    },
+    /// `type = "splunk_hec"`
+    Splunk {
+        /// `index`; `None`: the token's own.
+        index: Option<String>,
+        /// `sourcetype`
+        sourcetype: String,
+        /// `ack`: whether only what is acknowledged is done.
+        ack: bool,
+        /// `compression`
+        compression: Compression,
+    },
+    /// `type = "datadog"`
+    Datadog {
+        /// `service`
+        service: String,
+        /// `source`
+        source: String,
+        /// `compression`
+        compression: Compression,
     },
 }
 
@@ -215,4 +251,13 @@ pub enum LokiTenant {
     Fixed(String),
     /// `{ label = "tenant" }`
     Label(String),
+}
+
+/// Where Elasticsearch keeps documents.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ElasticTarget {
+    /// `index`: by the time of the event.
+    Index(Pattern),
+    /// `data_stream`
+    DataStream(String),
 }

@@ -1,6 +1,6 @@
 //! The HTTP client of one output.
 
-use super::settings::{Auth, Http};
+use super::settings::{Auth, Http, Secret};
 use crate::{
     model::Nanos,
     output::{self, Cause, Request, Scope, Stall},
@@ -149,19 +149,24 @@ impl Client {
 fn authorization(auth: &Auth) -> Result<HeaderMap, Stall> {
     use base64::{Engine as _, engine::general_purpose::STANDARD};
     let unreadable = |error: super::SecretError| stall(Cause::Credentials, error.to_string());
-    let text = match auth {
+    let secret = |secret: &Secret| secret.read().map_err(unreadable);
+    let (name, text) = match auth {
         Auth::None => return Ok(HeaderMap::new()),
         Auth::Basic { user, password } => {
-            let password = password.read().map_err(unreadable)?;
-            format!("Basic {}", STANDARD.encode(format!("{user}:{}", password.expose_secret())))
+            let password = secret(password)?;
+            let pair = STANDARD.encode(format!("{user}:{}", password.expose_secret()));
+            (AUTHORIZATION, format!("Basic {pair}"))
         }
-        Auth::Bearer(token) => format!("Bearer {}", token.read().map_err(unreadable)?.expose_secret()),
+        Auth::Bearer(token) => (AUTHORIZATION, format!("Bearer {}", secret(token)?.expose_secret())),
+        Auth::ApiKey(key) => (AUTHORIZATION, format!("ApiKey {}", secret(key)?.expose_secret())),
+        Auth::Splunk(token) => (AUTHORIZATION, format!("Splunk {}", secret(token)?.expose_secret())),
+        Auth::Datadog(key) => (HeaderName::from_static("dd-api-key"), secret(key)?.expose_secret().to_owned()),
     };
     let mut value = HeaderValue::from_str(&text)
         .map_err(|_| stall(Cause::Credentials, "the secret has characters that cannot be sent in a header".into()))?;
     // Keeps it out of every debug output below us.
     value.set_sensitive(true);
-    Ok(HeaderMap::from_iter([(AUTHORIZATION, value)]))
+    Ok(HeaderMap::from_iter([(name, value)]))
 }
 
 fn read(path: &Path, cause: Cause) -> Result<Vec<u8>, Stall> {

@@ -34,6 +34,12 @@ pub enum Auth {
     },
     /// `auth.bearer`
     Bearer(Secret),
+    /// `auth.api_key`, Elasticsearch's: the key as its API gives it, `encoded`.
+    ApiKey(Secret),
+    /// `auth.token`, Splunk's.
+    Splunk(Secret),
+    /// `auth.token`, Datadog's.
+    Datadog(Secret),
 }
 
 /// Where a secret is. It is read when it is needed, and again after a refusal, so that it can be replaced.
