@@ -109,6 +109,8 @@ fn credentials(output: &Output, report: &mut Report) {
         Auth::None => return,
         Auth::Basic { password, .. } => ("basic.password_file", password),
         Auth::Bearer(token) => ("bearer.token_file", token),
+        Auth::ApiKey(key) => ("api_key.file", key),
+        Auth::Splunk(token) | Auth::Datadog(token) => ("token.file", token),
     };
     let key = format!("outputs.{}.auth.{name}", output.name);
     if let Err(error) = secret.read() {

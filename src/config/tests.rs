@@ -19,6 +19,9 @@ const SECRET: &str = "hunter2";
 const SOURCE: &str = "[sources.app]\ntype = \"file\"\ninclude = [\"/var/log/*.jsonl\"]\n";
 const OUTPUT: &str = "[outputs.loki]\ntype = \"loki\"\nurl = \"http://loki:3100\"\n";
 
+/// The other types of outputs.
+const OTHERS: &str = "[outputs.e]\ntype = \"elasticsearch\"\nauth.api_key = {}\n[outputs.s]\ntype = \"splunk_hec\"\nauth.token = {}\n[outputs.d]\ntype = \"datadog\"\n";
+
 fn vars(env: &[(&str, &str)]) -> Environment {
     Environment::new(env.iter().copied())
 }
@@ -141,7 +144,7 @@ fn the_environment_alone_suffices() {
     assert_eq!(settings.labels[1].values.as_deref(), Some(&["A".to_string()][..]));
     let output = &settings.outputs[0];
     assert_eq!((output.http.url.as_str(), output.batch_max_wait), ("https://loki/base", Duration::from_millis(250)));
-    let OutputKind::Loki { tenant } = &output.kind;
+    let OutputKind::Loki { tenant } = &output.kind else { panic!("{:?}", output.kind) };
     assert_eq!(tenant, &LokiTenant::Label("tenant".into()));
     let Auth::Bearer(token) = &output.http.auth else { panic!("{:?}", output.http.auth) };
     assert_eq!(token.read().unwrap().expose_secret(), SECRET);
@@ -166,7 +169,7 @@ fn the_environment_goes_over_the_file_and_keeps_its_spelling() {
         (settings.sources[0].name.as_str(), settings.sources[0].include.as_slice()),
         ("App.v2", &["/b".to_string()][..])
     );
-    let OutputKind::Loki { tenant } = &settings.outputs[0].kind;
+    let OutputKind::Loki { tenant } = &settings.outputs[0].kind else { panic!("another type") };
     assert_eq!(tenant, &LokiTenant::Label("TenantId".into()));
 }
 
@@ -241,7 +244,7 @@ fn the_examples_of_the_document_load() {
 #[test]
 fn the_document_names_every_key_and_no_other() {
     let toml = format!(
-        "{SOURCE}[sources.pods]\ntype = \"container\"\npod_labels = {{}}\n{OUTPUT}auth.basic = {{}}\nauth.bearer = {{}}\ntls = {{}}\ntenant_id = {{}}\n[labels]\na = {{}}\n"
+        "{SOURCE}[sources.pods]\ntype = \"container\"\npod_labels = {{}}\n{OUTPUT}auth.basic = {{}}\nauth.bearer = {{}}\ntls = {{}}\ntenant_id = {{}}\n{OTHERS}[labels]\na = {{}}\n"
     );
     let known = read(None, &toml, &vars(&[])).1;
     let prefix = |key: &String| known.iter().any(|other| other.starts_with(&format!("{key}.")));

@@ -7,6 +7,7 @@ use super::{
     files::LaneFile,
     gauges::LaneGauges,
     late::Late,
+    paces::Paces,
     plan::Plan,
     ready::Ready,
     receipts::{Asked, Receipts},
@@ -152,6 +153,7 @@ pub(super) struct Lane {
     pub(super) bases: Bases,
     /// Requests that passed.
     pub(super) passes: u64,
+    pub(super) paces: Paces,
     /// Names or labels are used that the state may not have on disk yet.
     pub(super) needs_sync: bool,
     pub(super) counts: Counts,
@@ -173,6 +175,7 @@ impl Lane {
         let most = Most { bytes: plan.batch_max_bytes, records: plan.output.max_records() };
         let batches = Batches::new(Pool::new(plan.pool), most, plan.output.plainest());
         let dead_letters = DeadLetters::new(shared.store.folder(), &plan.name, plan.dead_letters_max_bytes);
+        let paces = Paces::new(&plan);
         let skips = Skips::new(shared.store.folder(), &plan.name);
         Lane {
             plan,
@@ -219,6 +222,7 @@ impl Lane {
             late: HashMap::new(),
             bases: Bases::default(),
             passes: 0,
+            paces,
             needs_sync: false,
             counts: Counts::default(),
             is_listed: false,
@@ -432,7 +436,10 @@ impl Lane {
         });
         let held = self.held.iter().map(|(until, _)| *until).chain(self.receipts.due(self.plan.ack_timeout));
         let commit = (!self.dirty.is_empty() || self.undurable() > 0).then_some(self.next_commit());
-        let ours = commit.into_iter().chain(self.next_measure()).chain(self.stop);
+        let is_waiting = !self.batches.sealed.is_empty();
+        let paced = is_waiting.then(|| self.paces.ready(now)).filter(|ready| *ready > now);
+        let paced = paced.into_iter().chain(self.paces.next_stream(now).filter(|_| is_waiting));
+        let ours = commit.into_iter().chain(paced).chain(self.next_measure()).chain(self.stop);
         let deadlines = due.into_iter().chain(retry).chain(streams).chain(held).chain(ours);
         deadlines.fold(now + IDLE, Duration::min).max(now + Duration::from_millis(1))
     }

@@ -26,6 +26,7 @@ mod helpers;
 mod lane;
 mod late;
 mod owners;
+mod paces;
 mod plan;
 mod pods;
 mod reading;

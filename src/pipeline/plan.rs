@@ -5,7 +5,7 @@ use crate::{
     frame,
     guard::{Allowed, Budget, Rule},
     model::{Container, Nanos, Origin},
-    output::{Output, loki},
+    output::{Output, datadog, elastic, loki, splunk},
     parse::Wanted,
     send::Http,
 };
@@ -26,6 +26,8 @@ pub(super) struct Plan {
     pub dead_letters_max_bytes: u64,
     /// What was taken and is not acknowledged within this is sent again.
     pub ack_timeout: Duration,
+    pub max_requests_per_second: usize,
+    pub max_bytes_per_second: u64,
     pub batch_max_wait: Duration,
     pub window: u64,
     pub concurrency: usize,
@@ -103,18 +105,10 @@ pub(super) fn plans(settings: &mut Settings, labelling: Labelling) -> Vec<Plan> 
     let labelling = Arc::new(labelling);
     let pools = pools(settings.agent.memory_limit, &settings.outputs);
     let sources = &settings.sources;
+    let host = &settings.agent.host;
     let dead_letters_max_bytes = settings.agent.dead_letters_max_bytes;
     let plan = |(index, output): (usize, super::settings::Output)| {
-        let kind = match output.kind {
-            OutputKind::Loki { tenant } => Output::Loki(loki::Loki::new(
-                match tenant {
-                    LokiTenant::None => loki::Tenant::None,
-                    LokiTenant::Fixed(id) => loki::Tenant::Fixed(id),
-                    LokiTenant::Label(name) => loki::Tenant::Label(name),
-                },
-                settings.agent.host.clone(),
-            )),
-        };
+        let kind = kind(output.kind, host);
         let frames = sources.iter().map(|source| {
             let is_taken = output.sources.contains(&source.name);
             let limit = source.max_line.min(kind.line_limit());
@@ -132,6 +126,8 @@ pub(super) fn plans(settings: &mut Settings, labelling: Labelling) -> Vec<Plan> 
             batch_max_bytes: output.batch_max_bytes,
             dead_letters_max_bytes,
             ack_timeout: output.ack_timeout,
+            max_requests_per_second: output.max_requests_per_second,
+            max_bytes_per_second: output.max_bytes_per_second,
             batch_max_wait: output.batch_max_wait,
             window: output.window,
             concurrency: output.concurrency,
@@ -139,6 +135,28 @@ pub(super) fn plans(settings: &mut Settings, labelling: Labelling) -> Vec<Plan> 
         }
     };
     std::mem::take(&mut settings.outputs).into_iter().enumerate().map(plan).collect()
+}
+
+fn kind(kind: OutputKind, host: &str) -> Output {
+    match kind {
+        OutputKind::Loki { tenant } => {
+            let tenant = match tenant {
+                LokiTenant::None => loki::Tenant::None,
+                LokiTenant::Fixed(id) => loki::Tenant::Fixed(id),
+                LokiTenant::Label(name) => loki::Tenant::Label(name),
+            };
+            Output::Loki(loki::Loki::new(tenant, host.to_owned()))
+        }
+        OutputKind::Elastic { target, pipeline, compression } => {
+            Output::Elastic(elastic::Elastic::new(target, pipeline.as_deref(), compression))
+        }
+        OutputKind::Splunk { index, sourcetype, ack, compression } => {
+            Output::Splunk(splunk::Splunk::new(index, sourcetype, ack, compression))
+        }
+        OutputKind::Datadog { service, source, compression } => {
+            Output::Datadog(datadog::Datadog { compression, service, source })
+        }
+    }
 }
 
 /// By output: the share of the memory limit that its batches may fill. The rest is code and runtime, and per output

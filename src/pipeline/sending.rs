@@ -50,7 +50,9 @@ impl Lane {
     /// Sends what may be sent now.
     pub(super) fn dispatch(&mut self, now: Duration) {
         self.revive_held(now);
-        while self.in_flight < self.plan.concurrency {
+        // What a life before this one has sent is within its window.
+        self.batches.is_doubtful &= self.counts.read_bytes <= self.plan.window;
+        while self.in_flight < self.paces.concurrency.limit() && self.paces.ready(now) <= now {
             let is_probe = match self.health.gate(now) {
                 Gate::Open => false,
                 Gate::Probe if !self.is_probing => true,
@@ -78,13 +80,15 @@ impl Lane {
                 self.busy.insert(work.batch.stream);
             }
             self.counts.requests += 1;
+            self.paces.spend(work.batch.stream, work.batch.body.len(), now);
             self.spawn(client, work, selection, is_probe);
         }
     }
 
     fn may_send(&self, stream: u32, now: Duration) -> bool {
         let is_waiting = |health: &crate::send::Health| matches!(health.gate(now), Gate::Wait(_));
-        !self.busy.contains(&stream) && !self.stream_health.get(&stream).is_some_and(is_waiting)
+        let is_paced = self.paces.stream_ready(stream, now) > now;
+        !is_paced && !self.busy.contains(&stream) && !self.stream_health.get(&stream).is_some_and(is_waiting)
     }
 
     /// The client, made anew when it is due. `None`: it cannot be made now; that is a stall.
@@ -251,6 +255,9 @@ impl Lane {
 
     fn stall(&mut self, stall: &Stall, now: Duration) {
         self.gauges.note_retry(stall.cause);
+        if matches!(stall.cause, Cause::RateLimited | Cause::ServerError | Cause::TimedOut) {
+            self.paces.concurrency.halve();
+        }
         // A new client reads secrets and certificates again, and resolves names again.
         if !matches!(stall.cause, Cause::RateLimited | Cause::ServerError | Cause::Blocked) {
             self.client = None;
@@ -261,6 +268,7 @@ impl Lane {
 
     fn pass(&mut self, now: Duration) {
         self.passes += 1;
+        self.paces.concurrency.passed();
         let change = self.health.pass(now);
         self.health_changed(change);
     }
@@ -301,11 +309,16 @@ pub(super) async fn attempt(
 /// Finds out which of the records are stored.
 async fn look_up(output: &Output, client: &Client, records: Records<'_>) -> (Outcome, u64) {
     let mut wire_bytes = 0;
-    let mut last = None;
+    let mut last: Option<crate::send::Answer> = None;
     for request in output.look_up(records) {
         wire_bytes += request.body.len() as u64;
         match client.post(request).await {
-            Ok(answer) => last = Some(answer),
+            Ok(answer) => {
+                let before = last.replace(answer);
+                if let Some(Err(verdict)) = before.map(|before| output.prepared(before.at(wall_clock()))) {
+                    return (Outcome::Sent(verdict), wire_bytes);
+                }
+            }
             Err(stall) => return (Outcome::Sent(Verdict::Stall(stall)), wire_bytes),
         }
     }

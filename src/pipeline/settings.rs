@@ -1,7 +1,7 @@
 //! The configuration after checking: what the stages are built from. Nothing here can be wrong any more.
 
 use crate::{
-    output::{Compression, elastic::Pattern},
+    output::{Compression, elastic::Target},
     send::{Http, Secret},
 };
 use std::{net::SocketAddr, num::NonZeroUsize, path::PathBuf, time::Duration};
@@ -214,7 +214,7 @@ pub enum OutputKind {
     /// `type = "elasticsearch"`
     Elastic {
         /// `index` or `data_stream`
-        target: ElasticTarget,
+        target: Target,
         /// `pipeline`
         pipeline: Option<String>,
         /// `compression`
@@ -251,13 +251,4 @@ pub enum LokiTenant {
     Fixed(String),
     /// `{ label = "tenant" }`
     Label(String),
-}
-
-/// Where Elasticsearch keeps documents.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ElasticTarget {
-    /// `index`: by the time of the event.
-    Index(Pattern),
-    /// `data_stream`
-    DataStream(String),
 }

@@ -2,16 +2,16 @@
 //! code with the outputs, so that the two check each other.
 
 mod datadog;
-mod faults;
 mod elastic;
+mod faults;
 mod loki;
 mod splunk;
 #[cfg(test)]
 mod testing;
 
 pub use datadog::{Datadog, DatadogCounts, DatadogOptions, DatadogSurplus, DatadogView};
-pub use faults::{Fault, FaultMode, Faults, SeenRequest, with_faults};
 pub use elastic::{Block, DocumentView, Elastic, ElasticCounts, ElasticOptions, Flavour};
+pub use faults::{Fault, FaultMode, Faults, SeenRequest, with_faults};
 pub use loki::{AuthMode, Counts, EntryView, Limits, Options, Rate, Receiver, StreamView};
 pub use splunk::{Splunk, SplunkAcks, SplunkCounts, SplunkEventView, SplunkLoad, SplunkOptions, SplunkToken};
 

@@ -13,8 +13,8 @@ use reqwest::{
 use secrecy::ExposeSecret as _;
 use std::{error::Error as _, fs, path::Path, time::Duration};
 
-/// No more of an answer is read.
-const MAX_ANSWER: usize = 64 * 1024;
+/// No more of an answer is read. Elasticsearch's has an item for each record of a batch.
+const MAX_ANSWER: usize = 4 << 20;
 /// A connection is set up within this, or not at all.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Idle connections are closed before proxies usually do.
@@ -36,7 +36,7 @@ pub struct Answer {
     pub status: u16,
     /// The header of that name.
     pub retry_after: Option<String>,
-    /// The first 64 KiB of the body.
+    /// The first 4 MiB of the body.
     pub body: Vec<u8>,
 }
 

@@ -7,6 +7,7 @@
 mod client;
 mod download;
 mod health;
+mod pace;
 pub(crate) mod secret;
 mod settings;
 #[cfg(test)]
@@ -16,6 +17,7 @@ mod work;
 pub use client::{Answer, Client};
 pub use download::Download;
 pub use health::{Change, Gate, Health};
+pub use pace::{Concurrency, Pace};
 pub use secret::SecretError;
 pub use settings::{Auth, Http, Secret};
 pub use work::{Failed, Next, Refusal, Work};

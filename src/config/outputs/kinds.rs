@@ -8,8 +8,11 @@ use super::super::{
     url,
 };
 use crate::{
-    output::{Compression, elastic::Pattern},
-    pipeline::{ElasticTarget, LokiTenant, OutputKind},
+    output::{
+        Compression, datadog,
+        elastic::{Name, Pattern, Target},
+    },
+    pipeline::{LokiTenant, OutputKind},
     send::Auth,
 };
 
@@ -65,9 +68,9 @@ fn elastic(section: &mut Section<'_>) -> Kind {
     Kind { kind: target.map(|target| OutputKind::Elastic { target, pipeline, compression }), url, auth }
 }
 
-fn pattern(section: &Section<'_>, item: &Item<String>) -> Option<ElasticTarget> {
+fn pattern(section: &Section<'_>, item: &Item<String>) -> Option<Target> {
     match Pattern::parse(&item.value) {
-        Ok(pattern) => Some(ElasticTarget::Index(pattern)),
+        Ok(pattern) => Some(Target::Index(pattern)),
         Err(why) => {
             section.wrong(&item.at, "index", format!("found {}: {why}", show_text(&item.value)), INDEX);
             None
@@ -75,14 +78,9 @@ fn pattern(section: &Section<'_>, item: &Item<String>) -> Option<ElasticTarget> 
     }
 }
 
-fn data_stream(section: &Section<'_>, item: &Item<String>) -> Option<ElasticTarget> {
-    if item.value.contains('%') {
-        section.wrong(&item.at, "data_stream", format!("found {}", show_text(&item.value)), STREAM);
-        return None;
-    }
-    // The rules of its name are those of an index.
-    match Pattern::parse(&item.value) {
-        Ok(_) => Some(ElasticTarget::DataStream(item.value.clone())),
+fn data_stream(section: &Section<'_>, item: &Item<String>) -> Option<Target> {
+    match Name::parse(&item.value) {
+        Ok(name) => Some(Target::DataStream(name)),
         Err(why) => {
             section.wrong(&item.at, "data_stream", format!("found {}: {why}", show_text(&item.value)), STREAM);
             None
@@ -129,7 +127,7 @@ fn datadog(section: &mut Section<'_>) -> Kind {
 fn intake(section: &Section<'_>, site: &Item<String>) -> Option<String> {
     let is_host = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-.".contains(c);
     if site.value.contains('.') && site.value.chars().all(is_host) {
-        return Some(format!("https://http-intake.logs.{}", site.value));
+        return Some(datadog::url(&site.value));
     }
     section.wrong(&site.at, "site", format!("found {}", show_text(&site.value)), SITE);
     None

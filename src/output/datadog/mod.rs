@@ -81,7 +81,7 @@ impl Datadog {
 
     /// What every log of a stream has in it.
     pub fn stream(&self, labels: &LabelSet) -> StreamHead {
-        StreamHead { bytes: encode::stream(&self.source, &self.service, labels), tenant: None }
+        StreamHead { bytes: encode::stream(&self.source, &self.service, labels), ..StreamHead::default() }
     }
 
     /// A request of these logs: a JSON array, `[]` when there are none.

@@ -2,7 +2,7 @@
 
 use super::{encode::MAX_LINE, *};
 use crate::{
-    batch::{Batch, Form, Pool, Selection},
+    batch::{Bases, Batch, Form, Pool, Selection},
     model::{Container, Digest, FileName, Marks, Nanos, Origin, Part, Record, leaf},
     output::{FileHead, Heads, Output},
 };
@@ -184,7 +184,7 @@ fn the_output_says_what_the_sender_must_keep() {
     let output = Output::Datadog(datadog());
     assert_eq!((output.max_records(), output.line_limit(), output.plainest()), (1000, 153_600, Form::Full));
     assert_eq!(output.max_age(), Some(Duration::from_secs(64_800)));
-    let loki = Output::Loki(crate::output::loki::Loki::new(crate::output::loki::Tenant::None));
+    let loki = Output::Loki(crate::output::loki::Loki::new(crate::output::loki::Tenant::None, String::new()));
     assert_eq!((loki.max_records(), loki.max_age()), (usize::MAX, None));
 }
 
@@ -210,7 +210,7 @@ fn request(datadog: &Datadog, encoded: &[Vec<u8>], selected: &[usize]) -> (Optio
         batch.end_record();
     }
     let selection = Selection::from_iter(selected.iter().copied(), Form::Full);
-    let records = Records { batch: &batch, selection: &selection };
+    let records = Records { batch: &batch, selection: &selection, bases: &Bases::default() };
     // A scratch that was used before.
     let mut scratch = Scratch::default();
     datadog.request(records, &mut scratch);

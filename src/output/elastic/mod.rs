@@ -77,7 +77,7 @@ impl Elastic {
 
     /// What is the same in every document of a stream.
     pub fn stream(&self, labels: &LabelSet) -> StreamHead {
-        StreamHead { bytes: encode::stream(labels), tenant: None }
+        StreamHead { bytes: encode::stream(labels), ..StreamHead::default() }
     }
 
     /// A bulk request of these records. Of no records it has no body: the server answers that there is none, and so that
@@ -85,7 +85,7 @@ impl Elastic {
     pub fn request(&self, records: Records<'_>, scratch: &mut Scratch) -> Request {
         scratch.plain.clear();
         match records.selection.form {
-            Form::Full => records.copy_to(&mut scratch.plain),
+            Form::Full | Form::Late | Form::LateOf(_) | Form::Retimed => records.copy_to(&mut scratch.plain),
             Form::Plain => records.each(|encoded| match describe::plainer(encoded) {
                 Some(plainer) => scratch.plain.extend(plainer),
                 None => scratch.plain.extend_from_slice(encoded),

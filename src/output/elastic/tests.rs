@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::{
-    batch::{Batch, Pool, Selection},
+    batch::{Bases, Batch, Pool, Selection},
     model::{Container, FileName, Nanos, Origin, Part, Record, Sink as _, leaf},
     output::{FileHead, Heads},
     parse::{Wanted, parse},
@@ -61,7 +61,7 @@ pub(super) fn labels(pairs: &[(&str, &str)]) -> LabelSet {
 /// A record's encoded bytes.
 pub(super) fn encoded(target: &Target, record: &Record<'_>, origin: &Origin, labels: &LabelSet) -> Vec<u8> {
     let file = FileHead { name: origin.name, first_seen: origin.first_seen, bytes: encode::file(origin) };
-    let stream = StreamHead { bytes: encode::stream(labels), tenant: None };
+    let stream = StreamHead { bytes: encode::stream(labels), ..StreamHead::default() };
     let mut out = Vec::new();
     encode::encode(&mut out, target, record, Heads { file: &file, stream: &stream, now: NOW });
     out
@@ -83,7 +83,7 @@ pub(super) fn batch(records: &[Vec<u8>]) -> Batch {
 }
 
 fn request(elastic: &Elastic, batch: &Batch, selection: Selection) -> Request {
-    elastic.request(Records { batch, selection: &selection }, &mut Scratch::default())
+    elastic.request(Records { batch, selection: &selection, bases: &Bases::default() }, &mut Scratch::default())
 }
 
 #[test]

@@ -133,7 +133,7 @@ impl Splunk {
             let is_taken = is_taken || ["_", "auditship_", "label_"].iter().any(|start| name.starts_with(start));
             if is_taken { pair(&mut bytes, &format!("label_{name}"), value) } else { pair(&mut bytes, name, value) }
         }
-        StreamHead { bytes, tenant: None }
+        StreamHead { bytes, ..StreamHead::default() }
     }
 }
 

@@ -60,7 +60,7 @@ impl Splunk {
         let plain = &mut scratch.plain;
         plain.clear();
         match records.selection.form {
-            Form::Full => records.copy_to(plain),
+            Form::Full | Form::Late | Form::LateOf(_) | Form::Retimed => records.copy_to(plain),
             Form::Plain => records.each(|encoded| match describe::plainer(encoded) {
                 Some(plainer) => plain.extend(plainer),
                 None => plain.extend_from_slice(encoded),

@@ -95,7 +95,7 @@ pub(super) fn stalled(answer: &Answer<'_>, words: Option<Words>) -> Verdict {
     let stall = |cause, hint| answer.stall(cause, Scope::Output, hint);
     match (answer.status, words.map(|words| words.code)) {
         (400, None) => stall(Cause::Setup, "not an answer of Splunk HEC; is the URL right?"),
-        (400, Some(10 | 11 | 28)) => stall(Cause::Broken, "HEC does not know the channel; a new one is made"),
+        (400, Some(10 | 11 | 28)) => stall(Cause::Forgotten, "HEC does not know the channel; a new one is made"),
         (400, Some(14)) => stall(Cause::Setup, NO_RECEIPT),
         (400, Some(16)) => stall(Cause::Setup, "a proxy moves the token into the query, which HEC does not allow"),
         (400, Some(21 | 22)) => stall(Cause::Credentials, ""),

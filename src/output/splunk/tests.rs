@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::{
-    batch::{Batch, Pool, Selection},
+    batch::{Bases, Batch, Pool, Selection},
     model::{FileName, LabelSet, Marks, Nanos, Origin, Record, leaf},
     output::{FileHead, StreamHead},
 };
@@ -83,7 +83,7 @@ fn a_request_is_its_records_one_after_the_other() {
     assert!(plain[0] != records[0] && plain[1] != records[1] && plain[2..] == records[2..]);
     for (form, expect) in [(Form::Full, &records), (Form::Plain, &plain)] {
         let selection = Selection::from_iter([0, 1, 3], form);
-        let records = Records { batch: &batch, selection: &selection };
+        let records = Records { batch: &batch, selection: &selection, bases: &Bases::default() };
         let expect = [&expect[0][..], &expect[1], &expect[3]].concat();
         let mut scratch = Scratch::default();
 
@@ -101,7 +101,7 @@ fn a_request_is_its_records_one_after_the_other() {
 #[test]
 fn no_records_are_an_empty_body() {
     let selection = Selection::of(0..0, Form::Full);
-    let records = Records { batch: &batch(&[]), selection: &selection };
+    let records = Records { batch: &batch(&[]), selection: &selection, bases: &Bases::default() };
     let request = Splunk::default().request(records, &mut Scratch::default());
     assert_eq!((request.encoding, request.body), (None, Vec::new()));
 }

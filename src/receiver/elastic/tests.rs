@@ -429,7 +429,7 @@ fn pages_of_a_point_in_time_are_complete() {
 mod with_the_output {
     use super::*;
     use crate::{
-        batch::{Batch, Form, Pool, Records, Selection},
+        batch::{Bases, Batch, Form, Pool, Records, Selection},
         model::{FileName, LabelSet, Marks, Nanos, Origin, Record, leaf},
         output::{Answer, Compression, Heads, Item, Output, Request, Scratch, StreamHead, Verdict, elastic as out},
     };
@@ -464,7 +464,7 @@ mod with_the_output {
 
     fn verdict(elastic: &Elastic, output: &Output, batch: &(Batch, StreamHead), form: Form) -> Verdict {
         let selection = Selection::of(0..batch.0.records(), form);
-        let records = Records { batch: &batch.0, selection: &selection };
+        let records = Records { batch: &batch.0, selection: &selection, bases: &Bases::default() };
         let (status, answer) = sent(elastic, &output.request(&batch.1, records, &mut Scratch::default()));
         let body = answer.to_string();
         output.reply(Answer { status, body: body.as_bytes(), retry_after: None, now: NOW }, selection.len())
@@ -530,7 +530,7 @@ mod with_the_output {
         let batch = batch(&output, &[b"{\"a\":1}", b"{\"a\":2}"]);
         let stored = || {
             let selection = Selection::of(0..2, Form::Full);
-            let records = Records { batch: &batch.0, selection: &selection };
+            let records = Records { batch: &batch.0, selection: &selection, bases: &Bases::default() };
             let (status, answer) = sent(&elastic, &lookup.refresh());
             let body = answer.to_string();
             let answer = |status, body| Answer { status, body, retry_after: None, now: NOW };

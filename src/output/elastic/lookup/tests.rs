@@ -22,7 +22,7 @@ fn records_are_asked_for_by_their_ids() {
     let records = [plainly(&record(b"{}")), plainly(&record(b"x"))];
     let ids: Vec<String> = records.iter().map(|encoded| id(encoded).unwrap()).collect();
     let (batch, selection) = (batch(&records), Selection::of(0..2, Form::Full));
-    let records = Records { batch: &batch, selection: &selection };
+    let records = Records { batch: &batch, selection: &selection, bases: &crate::batch::Bases::default() };
     assert_eq!(super::ids(records), ids);
     let check = |target: Target, is_stream: bool, path: &str| {
         let elastic = Elastic::new(target, None, Compression::Gzip);

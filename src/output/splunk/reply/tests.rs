@@ -22,7 +22,7 @@ fn class(verdict: &Verdict) -> String {
         Verdict::Queued { receipt } => format!("queued {receipt}"),
         Verdict::RefusedAt { nth, is_before_stored: true, .. } => format!("at {nth}, stored"),
         Verdict::RefusedAt { nth, is_before_stored: false, .. } => format!("at {nth}"),
-        Verdict::Items(_) => "items".into(),
+        Verdict::Items(_) | Verdict::Untimely(_) => "another".into(),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::{
-    batch::{Batch, Form, Pool, Records, Selection},
+    batch::{Bases, Batch, Form, Pool, Records, Selection},
     model::{FileName, LabelSet, Marks, Nanos, Origin, Record, leaf},
     output::{self, Answer, FileHead, Heads, Output, Scratch, Verdict},
 };
@@ -43,7 +43,7 @@ fn batch(output: &Output, bodies: &[Vec<u8>]) -> Batch {
 
 /// Sends these records of a batch.
 fn deliver(splunk: &Splunk, output: &Output, batch: &Batch, selection: &Selection) -> Verdict {
-    let records = Records { batch, selection };
+    let records = Records { batch, selection, bases: &Bases::default() };
     let request = output.request(&output::StreamHead::default(), records, &mut Scratch::default());
     let mut headers = known();
     if let Some(encoding) = request.encoding {
