@@ -37,7 +37,7 @@ enum Command {
     Status(status::StatusArgs),
     /// Send the dead letters of an output again, or have a record that stalls it put into them
     Replay(replay::ReplayArgs),
-    /// Be a local destination that is as strict as the real one (Loki)
+    /// Be a local Loki, Elasticsearch, Splunk HEC and Datadog, as strict as the real ones
     Receiver(receive::ReceiverArgs),
     /// See it all work in half a minute: nothing to install, nothing left behind
     Demo(demo::DemoArgs),

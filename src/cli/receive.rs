@@ -1,7 +1,13 @@
 //! `auditship receiver`
 
-use super::Failure;
-use crate::receiver::{AuthMode, Options, Receiver, serve};
+use super::{
+    Failure,
+    table::{count, table},
+};
+use crate::receiver::{
+    self, AuthMode, Datadog, DatadogOptions, Elastic, ElasticOptions, Faults, Options, Receiver, Splunk,
+    SplunkOptions, serve, with_faults,
+};
 use clap::Args;
 use std::{io, net::SocketAddr, path::PathBuf};
 use tokio::signal::unix::{SignalKind, signal};
@@ -12,13 +18,13 @@ pub(super) struct ReceiverArgs {
     /// Where to listen, such as 127.0.0.1:3100; port 0 takes a free one. The address is printed
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:3100")]
     listen: SocketAddr,
-    /// Append every accepted entry to this file, one JSON object a line
+    /// Append every entry that Loki accepted to this file, one JSON object a line
     #[arg(long, value_name = "FILE")]
     log: Option<PathBuf>,
     /// Demand X-Scope-OrgID, like a Loki with auth_enabled
     #[arg(long)]
     multi_tenant: bool,
-    /// Keep hashes and counts of the lines only: it then answers no queries for them, and needs less memory
+    /// Loki: keep hashes and counts of the lines only: it then answers no queries for them, and needs less memory
     #[arg(long)]
     discard_lines: bool,
 }
@@ -32,6 +38,11 @@ pub(super) fn receive(args: &ReceiverArgs) -> Result<(), Failure> {
     };
     let failed = |error: io::Error| Failure::Failed(format!("receiver: {error}"));
     let receiver = Receiver::new(options).map_err(failed)?;
+    let elastic = Elastic::new(ElasticOptions::default());
+    let splunk = Splunk::new(SplunkOptions::default());
+    let datadog = Datadog::new(DatadogOptions::default());
+    let routers = [receiver.router(), elastic.router(), splunk.router(), datadog.router()];
+    let router = with_faults(receiver::all(routers), Faults::new());
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().map_err(failed)?;
     runtime.block_on(async {
@@ -48,12 +59,22 @@ pub(super) fn receive(args: &ReceiverArgs) -> Result<(), Failure> {
                 _ = interrupt.recv() => {}
             }
         };
-        serve(listener, receiver.router(), end).await.map_err(failed)
+        serve(listener, router, end).await.map_err(failed)
     })?;
-    let counts = receiver.counts();
-    println!(
-        "{} requests, {} entries accepted, {} duplicates, {} rejected, {} streams",
-        counts.requests, counts.accepted, counts.duplicates, counts.rejected, counts.streams
-    );
+    let (loki, elastic, splunk, datadog) = (receiver.counts(), elastic.counts(), splunk.counts(), datadog.counts());
+    let row = |name: &str, numbers: [u64; 4]| [vec![name.to_owned()], numbers.map(count).to_vec()].concat();
+    let rows = [
+        row("Loki", [loki.requests, loki.accepted, loki.duplicates, loki.rejected]),
+        row(
+            "Elasticsearch",
+            [elastic.requests, elastic.created, elastic.conflicts, elastic.rejected + elastic.failed],
+        ),
+        row("Splunk HEC", [splunk.requests, splunk.accepted, splunk.duplicates, splunk.rejected]),
+        row(
+            "Datadog",
+            [datadog.requests, datadog.accepted, datadog.duplicates, datadog.dropped_old + datadog.dropped_surplus],
+        ),
+    ];
+    println!("{}", table(&["destination", "requests", "stored", "came again", "refused or dropped"], &rows));
     Ok(())
 }
