@@ -42,7 +42,7 @@ fn statuses() {
     for status in [200, 201, 202, 203, 205, 206, 207, 299] {
         check(status, "Unexpected Output None");
     }
-    for status in [300, 301, 302, 303, 304, 307, 308, 399, 404, 405, 422] {
+    for status in [300, 301, 302, 303, 304, 307, 308, 399, 404, 405, 410, 422] {
         check(status, "Setup Output None");
     }
     check(400, "refused");
@@ -54,7 +54,7 @@ fn statuses() {
     }
     check(413, "too large");
     check(429, "RateLimited Output None");
-    for status in [0, 99, 100, 199, 402, 406, 409, 410, 411, 415, 417, 418, 421, 431, 451, 498, 600, 999, u16::MAX] {
+    for status in [0, 99, 100, 199, 402, 406, 409, 411, 415, 417, 418, 421, 431, 451, 498, 600, 999, u16::MAX] {
         check(status, "Unexpected Output None");
     }
 }

@@ -51,7 +51,7 @@ fn anything_else_is_a_stall() {
     }
     check(204, r#"{"acks":{"0":true}}"#, Cause::Unexpected, "");
     check(400, r#"{"text":"ACK is disabled","code":14}"#, Cause::Setup, "set ack = false");
-    check(400, r#"{"text":"Data channel is missing","code":10}"#, Cause::Broken, "channel");
+    check(400, r#"{"text":"Data channel is missing","code":10}"#, Cause::Forgotten, "channel");
     check(400, r#"{"text":"Invalid data format","code":6}"#, Cause::Unexpected, "");
     check(400, "<html>", Cause::Setup, "");
     check(401, r#"{"code":2}"#, Cause::Credentials, "");

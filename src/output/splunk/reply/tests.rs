@@ -104,7 +104,7 @@ fn one_record_or_none() {
     }
     check(0, r#"{"text":"No data","code":5}"#, "accepted");
     check(1, r#"{"text":"No data","code":5}"#, "Unexpected Output");
-    check(0, r#"{"text":"Data channel is missing","code":10}"#, "Broken Output");
+    check(0, r#"{"text":"Data channel is missing","code":10}"#, "Forgotten Output");
     check(1, r#"{"text":"Invalid data format","code":6}"#, "refused");
     check(1, r#"{"text":"Invalid data format","code":6,"invalid-event-number":0}"#, "at 0");
     check(1, r#"{"text":"Incorrect index","code":7,"invalid-event-number":1}"#, "Setup Output");
