@@ -65,7 +65,7 @@ pub struct OutputStatus {
     pub files: Vec<FileStatus>,
 }
 
-/// What an output has counted since the agent started. `records = acknowledged + pending`.
+/// What an output has counted since the agent started. `records = acknowledged + dead_lettered + pending`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct LiveStatus {
     /// Records that were read.
@@ -74,6 +74,9 @@ pub struct LiveStatus {
     pub acknowledged: u64,
     /// Records that were read and are not acknowledged.
     pub pending: u64,
+    /// Records that were put into the dead letters.
+    #[serde(default)]
+    pub dead_lettered: u64,
     /// Requests, repeated ones included.
     pub requests: u64,
     /// Why it waits, from the first failed attempt on.
@@ -167,6 +170,7 @@ impl Look {
                 records: numbers.records,
                 acknowledged: numbers.acknowledged,
                 pending: numbers.pending,
+                dead_lettered: numbers.dead_lettered,
                 requests: numbers.requests,
                 waits: figures.why,
             });

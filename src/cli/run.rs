@@ -132,6 +132,13 @@ fn summary(report: &Report) -> String {
         for (number, what) in marked.into_iter().filter(|(number, _)| *number > 0) {
             text.push_str(&format!("\n  {}: {} records are {what}", output.name, count(number)));
         }
+        if counts.dead_lettered > 0 {
+            let number = count(counts.dead_lettered);
+            text.push_str(&format!(
+                "\n  {}: {number} records are refused; they are in the dead letters",
+                output.name
+            ));
+        }
         for tail in output.left.iter().filter(|left| left.is_tail_only) {
             let Left { path, bytes, .. } = tail;
             text.push_str(&format!(

@@ -110,6 +110,9 @@ fn show_live(output: &OutputStatus) {
     let Some(live) = &output.live else { return };
     let [records, acknowledged, pending] = [live.records, live.acknowledged, live.pending].map(count);
     println!("  since its start: {records} records read, {acknowledged} acknowledged, {pending} pending");
+    if live.dead_lettered > 0 {
+        println!("  in the dead letters: {}; send them again with `auditship replay`", count(live.dead_lettered));
+    }
     // A stall that is known for long is said above.
     if let Some(waits) = live.waits.as_ref().filter(|_| output.stalled.is_none()) {
         println!("  waiting: {waits}");

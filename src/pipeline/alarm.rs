@@ -332,3 +332,14 @@ pub(super) fn retimed(output: &str, records: usize, why: &str) {
         "no stream takes these records under their own time; they get another one, with their own in `auditship_time`"
     );
 }
+
+/// The oldest record is nearly too old for the destination to keep it.
+pub(super) fn aged(output: &str, age: Duration, limit: Duration) {
+    let hours = |time: Duration| time.as_secs() / 3600;
+    tracing::error!(
+        output,
+        "the oldest record that is not acknowledged is {} h old; what is older than {} h the destination takes and does not keep",
+        hours(age),
+        hours(limit)
+    );
+}

@@ -11,7 +11,7 @@ use super::{
     plan::Plan,
     ready::Ready,
     receipts::{Asked, Receipts},
-    report::{Counts, Left, OutputReport},
+    report::{Counts, OutputReport},
     sending::Answered,
     showing::Shown,
     succession::Names,
@@ -159,7 +159,7 @@ pub(super) struct Lane {
     pub(super) counts: Counts,
 
     is_listed: bool,
-    stop: Option<Duration>,
+    pub(super) stop: Option<Duration>,
     paused_since: Option<Duration>,
     is_pause_said: bool,
 }
@@ -417,7 +417,9 @@ impl Lane {
         // The oldest batch holds up the safe position of all that was read after it: it leaves while there is still
         // a quarter of the window to go on reading in.
         let read = self.counts.read_bytes.saturating_sub(self.plan.window / 4 * 3);
-        match now.checked_sub(self.plan.batch_max_wait) {
+        // Where requests have to wait they become larger meanwhile.
+        let is_paced = self.paces.ready(now) > now;
+        match now.checked_sub(self.plan.batch_max_wait).filter(|_| !is_paced) {
             Some(until) => self.batches.seal_due(until, read),
             // At the very start nothing is old.
             None => self.batches.seal_due(Duration::ZERO, read),
@@ -426,6 +428,7 @@ impl Lane {
 
     fn next_deadline(&self, now: Duration) -> Duration {
         let due = self.batches.oldest().map(|opened| opened + self.plan.batch_max_wait);
+        let due = due.map(|due| due.max(self.paces.ready(now)));
         let retry = match self.health.gate(now) {
             Gate::Wait(until) if !self.batches.sealed.is_empty() => Some(until),
             _ => None,
@@ -482,40 +485,5 @@ impl Lane {
         };
         let health = StoredHealth { since: super::plan::wall_clock(), stalled };
         self.store.append([Entry::Health { output: self.plan.name.clone(), health }]);
-    }
-
-    fn is_finished(&self, now: Duration) -> bool {
-        let is_sent = self.in_flight == 0 && self.receipts.is_empty();
-        let is_empty = is_sent && self.batches.sealed.is_empty() && self.batches.oldest().is_none();
-        match (self.stop, self.mode) {
-            // What is refused does not get better by waiting.
-            (Some(deadline), _) => is_empty || now >= deadline,
-            (None, Mode::Once) => {
-                self.is_listed && self.ready.is_empty() && is_empty && self.held.is_empty() && !self.is_in_doubt()
-            }
-            (None, Mode::Follow) => false,
-        }
-    }
-
-    fn report(&self) -> OutputReport {
-        let mut left = Vec::new();
-        for (key, file) in &self.files {
-            let safe = self.ledger.safe(*key).map_or(0, |safe| safe.at);
-            let size = match self.mode {
-                Mode::Once => file.file.size(),
-                Mode::Follow => file.file.end().unwrap_or_else(|_| file.file.size()),
-            };
-            let bytes = size.saturating_sub(safe);
-            // In a file that is read to its end, what is left is the beginning of a line.
-            let is_tail_only = bytes == file.tail && file.place.at == safe;
-            if bytes > 0 {
-                left.push(Left { path: file.file.known.origin.path.to_string(), bytes, is_tail_only });
-            }
-        }
-        left.sort_by_key(|left| std::cmp::Reverse(left.bytes));
-        let pending = self.pending();
-        let counts = self.counts.clone();
-        debug_assert_eq!(counts.records, counts.acknowledged + counts.dead_lettered + pending);
-        OutputReport { name: self.plan.name.clone(), counts, pending, left, stalled: self.why().map(str::to_owned) }
     }
 }

@@ -1,10 +1,11 @@
 //! What a run did, and what it left.
 
+use super::lane::{Lane, Mode};
 use crate::{
     guard::{Other, Why},
     model::{Marks, Record},
 };
-use std::{collections::BTreeSet, path::PathBuf};
+use std::{collections::BTreeSet, path::PathBuf, time::Duration};
 
 /// Counts of one output since the agent started. `records = acknowledged + dead_lettered + pending`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -122,4 +123,41 @@ pub struct Report {
     pub outputs: Vec<OutputReport>,
     /// Paths that could not be listed or opened at the last look.
     pub unreadable: Vec<PathBuf>,
+}
+
+impl Lane {
+    pub(super) fn is_finished(&self, now: Duration) -> bool {
+        let is_sent = self.in_flight == 0 && self.receipts.is_empty();
+        let is_empty = is_sent && self.batches.sealed.is_empty() && self.batches.oldest().is_none();
+        match (self.stop, self.mode) {
+            // What is refused does not get better by waiting.
+            (Some(deadline), _) => is_empty || now >= deadline,
+            (None, Mode::Once) => {
+                self.is_listed() && self.ready.is_empty() && is_empty && self.held.is_empty() && !self.is_in_doubt()
+            }
+            (None, Mode::Follow) => false,
+        }
+    }
+
+    pub(super) fn report(&self) -> OutputReport {
+        let mut left = Vec::new();
+        for (key, file) in &self.files {
+            let safe = self.ledger.safe(*key).map_or(0, |safe| safe.at);
+            let size = match self.mode {
+                Mode::Once => file.file.size(),
+                Mode::Follow => file.file.end().unwrap_or_else(|_| file.file.size()),
+            };
+            let bytes = size.saturating_sub(safe);
+            // In a file that is read to its end, what is left is the beginning of a line.
+            let is_tail_only = bytes == file.tail && file.place.at == safe;
+            if bytes > 0 {
+                left.push(Left { path: file.file.known.origin.path.to_string(), bytes, is_tail_only });
+            }
+        }
+        left.sort_by_key(|left| std::cmp::Reverse(left.bytes));
+        let pending = self.pending();
+        let counts = self.counts.clone();
+        debug_assert_eq!(counts.records, counts.acknowledged + counts.dead_lettered + pending);
+        OutputReport { name: self.plan.name.clone(), counts, pending, left, stalled: self.why().map(str::to_owned) }
+    }
 }

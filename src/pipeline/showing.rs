@@ -2,6 +2,7 @@
 //! have to look at every file for. And what the follow thread shows, once per scan.
 
 use super::{
+    alarm,
     gauges::{FileNumbers, FollowGauges, OutputNumbers},
     lane::Lane,
     plan::wall_clock,
@@ -14,6 +15,8 @@ use std::{collections::HashSet, path::PathBuf, sync::Arc, time::Duration};
 
 /// Files are looked at this often at most.
 const MEASURE: Duration = Duration::from_secs(1);
+/// That records grow too old for the destination is said this often.
+const AGED: Duration = Duration::from_secs(3600);
 /// So many unreadable files are named.
 const NAMED: usize = 16;
 
@@ -23,6 +26,8 @@ pub(super) struct Shown {
     /// Something has happened since the files were looked at.
     pub is_stale: bool,
     measured: Duration,
+    /// When it was said last that the oldest record is nearly too old.
+    aged: Option<Duration>,
     behind_bytes: u64,
     oldest: Option<Nanos>,
     why: Option<String>,
@@ -76,6 +81,17 @@ impl Lane {
         self.batches.records() + self.in_flight_records + self.receipts.records() + held
     }
 
+    /// Says it in time when the destination will soon not keep any more what it takes.
+    fn note_age(&mut self, now: Duration) {
+        let Some((limit, oldest)) = self.plan.output.max_age().zip(self.shown.oldest) else { return };
+        let age = wall_clock().0.saturating_sub(oldest.0);
+        let age = Duration::from_nanos(u64::try_from(age).unwrap_or(0));
+        if age >= limit * 2 / 3 && self.shown.aged.is_none_or(|said| now.saturating_sub(said) >= AGED) {
+            self.shown.aged = Some(now);
+            alarm::aged(&self.plan.name, age, limit);
+        }
+    }
+
     fn measure(&mut self, now: Duration) {
         let mut behind_bytes = 0;
         let mut oldest: Option<Nanos> = None;
@@ -118,6 +134,7 @@ impl Lane {
         self.shown.is_stale = false;
         self.shown.behind_bytes = behind_bytes;
         self.shown.oldest = oldest;
+        self.note_age(now);
     }
 }
 

@@ -141,6 +141,8 @@ impl Work {
                 self.front(second);
                 self.front(first);
             }
+            // It says nothing about any of them.
+            Verdict::RefusedAt { nth, .. } if *nth >= sent.len() => self.front(sent),
             Verdict::RefusedAt { nth, is_before_stored, reason } => {
                 let (before, rest) = sent.split_at(*nth);
                 let (one, after) = rest.split_at(1);
