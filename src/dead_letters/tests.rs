@@ -36,9 +36,9 @@ fn what_is_put_aside_is_found_again_also_by_the_next_life() {
     );
     assert_eq!((a.time.as_str(), b.body_base64.as_deref()), ("1970-01-01T00:00:01.000000001Z", Some("/w==")));
     assert_eq!(letters.bury(&[a.clone(), b.clone(), a.clone()]).unwrap(), 2);
-    assert_eq!(letters.bury(&[b.clone()]).unwrap(), 0);
+    assert_eq!(letters.bury(std::slice::from_ref(&b)).unwrap(), 0);
     let mut next = DeadLetters::new(folder.path(), "loki", 10_000);
-    assert_eq!(next.bury(&[b.clone()]).unwrap(), 0);
+    assert_eq!(next.bury(std::slice::from_ref(&b)).unwrap(), 0);
     assert_eq!(next.read().unwrap(), [a, b]);
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!((mode(next.path()), mode(next.path().parent().unwrap())), (0o600, 0o700));

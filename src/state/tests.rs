@@ -76,7 +76,34 @@ fn every_kind() -> Vec<Entry> {
         Entry::Stream(LabelSet::new([("tenant".into(), "a".into())])),
         Entry::Source { source: "app".into(), output: "loki".into() },
         Entry::Health { output: "loki".into(), health: Health { since: Nanos(8), stalled: Some("503".into()) } },
+        late(9),
+        late(10),
+        base(3, 5),
+        // Of a file that nothing is known of: not kept.
+        Entry::Base { output: "loki".into(), file: FileName(99), from: 1, time: Nanos(7) },
+        base(4, 6),
     ]
+}
+
+fn late(before: i64) -> Entry {
+    let labels = LabelSet::new([("tenant".into(), "a".into())]);
+    Entry::Late { output: "loki".into(), labels, before: Nanos(before) }
+}
+
+fn base(from: u64, time: i64) -> Entry {
+    Entry::Base { output: "loki".into(), file: FileName(1), from, time: Nanos(time) }
+}
+
+#[test]
+fn what_was_decided_of_late_records_stays_until_their_file_is_gone() {
+    let mut memory = memory_of(&every_kind());
+    assert_eq!(memory.late.values().collect::<Vec<_>>(), [&Nanos(10)]);
+    assert_eq!(memory.bases.values().collect::<Vec<_>>(), [&vec![(3, Nanos(5)), (4, Nanos(6))]]);
+    // From an earlier record on: the later base is made of nothing that was sent.
+    memory.apply(&base(2, 9));
+    assert_eq!(memory.bases.values().collect::<Vec<_>>(), [&vec![(2, Nanos(9))]]);
+    memory.apply(&Entry::Gone(FileName(1)));
+    assert_eq!(memory.bases.len(), 0);
 }
 
 fn memory_of(entries: &[Entry]) -> Memory {

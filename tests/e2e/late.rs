@@ -24,8 +24,11 @@ fn time_of(line: &[u8]) -> i64 {
     i64::try_from(time.as_nanosecond()).unwrap()
 }
 
-/// What is stored, each line with what it was sent as; and how many requests each stream had, late or not.
-fn stored(destination: &Destination) -> (HashMap<Vec<u8>, (String, Seen)>, BTreeMap<String, usize>) {
+/// By line: the labels of its stream, and what it was sent as.
+type Stored = HashMap<Vec<u8>, (String, Seen)>;
+
+/// What is stored; and how many requests each stream had, late or not.
+fn stored(destination: &Destination) -> (Stored, BTreeMap<String, usize>) {
     let (mut all, mut requests) = (HashMap::new(), BTreeMap::new());
     for attempt in destination.attempts().iter() {
         let kind = KINDS.iter().find(|kind| attempt.labels.contains(*kind)).unwrap();
