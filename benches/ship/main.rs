@@ -177,7 +177,7 @@ fn ship(dir: &Path, url: &str) -> io::Result<Row> {
     let text = format!(
         "[agent]\nstate_dir = {state:?}\nhost = {HOST:?}\nlog = {{ format = \"json\" }}\nadmin = \"off\"\n\n\
          [sources.audit]\ntype = \"file\"\ninclude = [{:?}]\n\n\
-         [outputs.loki]\ntype = \"loki\"\nurl = {url:?}\n",
+         [outputs.loki]\ntype = \"loki\"\nurl = {url:?}\nmax_requests_per_second = 10000\n",
         dir.join(INPUT)
     );
     fs::write(&config, text)?;
