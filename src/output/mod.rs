@@ -176,6 +176,11 @@ impl Output {
         matches!(self, Output::Splunk(_))
     }
 
+    /// Whether nothing counts as stored without its receipt.
+    pub fn needs_receipts(&self) -> bool {
+        matches!(self, Output::Splunk(splunk) if splunk.ack)
+    }
+
     /// The question which of these receipts are for what is stored by now. `None`: it gives none.
     pub fn ask(&self, receipts: &[u64]) -> Option<Request> {
         match self {

@@ -2,6 +2,7 @@
 
 use super::{
     plan::{self, Labelling, Plan, wall_clock},
+    receipts,
     settings::Settings,
 };
 use crate::{
@@ -21,7 +22,9 @@ pub struct Connection {
     pub problem: Option<String>,
 }
 
-/// Sends each output a request without records (Loki answers 204 to a stream without entries).
+/// Sends each output a request without records: Loki answers 204 to a stream without entries, Elasticsearch and Splunk say
+/// that there is nothing in it once they know who asks, Datadog takes an empty list. Where acknowledgement is needed, it is
+/// asked for too.
 pub fn try_outputs(mut settings: Settings) -> io::Result<Vec<Connection>> {
     let (labelling, _) = Labelling::new(&settings);
     // A tenant that comes from a label needs one; nothing is stored under it.
@@ -50,9 +53,21 @@ async fn try_output(plan: &Plan, labels: &LabelSet) -> Verdict {
     let head = plan.output.stream(labels);
     let (batch, selection) = (Batch::new(0, Duration::ZERO), Selection::of(0..0, Form::Full));
     let records = Records { batch: &batch, selection: &selection, bases: &Bases::default() };
-    let request = plan.output.request(&head, records, &mut Scratch::default());
-    match client.post(request).await {
+    let mut request = plan.output.request(&head, records, &mut Scratch::default());
+    let channel = receipts::new_channel();
+    if plan.output.has_receipts() {
+        request.headers.push((receipts::CHANNEL, channel.clone()));
+    }
+    let verdict = match client.post(request).await {
         Ok(answer) => plan.output.reply(answer.at(wall_clock()), 0),
         Err(stall) => Verdict::Stall(stall),
+    };
+    if verdict != Verdict::Accepted || !plan.output.needs_receipts() {
+        return verdict;
+    }
+    // Nothing was sent under this number: the question is whether it may be asked.
+    match receipts::ask(&plan.output, &client, &[0], &channel).await {
+        Ok(_) => verdict,
+        Err(verdict) => verdict,
     }
 }

@@ -13,6 +13,7 @@ mod rig;
 
 mod admin;
 mod configuration;
+mod connect;
 mod kill;
 mod labels;
 mod late;
