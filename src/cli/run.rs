@@ -69,6 +69,7 @@ fn conclude(once: bool, outcome: &Outcome) -> Result<(), Failure> {
             gaps = counts.gaps,
             lost_bytes = counts.lost_bytes,
             parts = counts.parts,
+            too_old = counts.too_old,
             twins = counts.twins,
             refused = counts.refused,
             read_bytes = counts.read_bytes,
@@ -127,6 +128,7 @@ fn summary(report: &Report) -> String {
             (counts.empty, "empty"),
             (counts.unterminated, "without a newline at the end of a file"),
             (counts.parts, "parts of long lines"),
+            (counts.too_old, "older than the destination keeps, though it takes them"),
             (counts.twins, "the same as the one before them to the nanosecond (the destination keeps one)"),
         ];
         for (number, what) in marked.into_iter().filter(|(number, _)| *number > 0) {

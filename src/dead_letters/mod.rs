@@ -99,15 +99,24 @@ impl DeadLetters {
         if size_of(&folder).map_err(failed)?.saturating_add(text.len() as u64) > self.max_bytes {
             return Err(BuryError::Full { folder, max_bytes: self.max_bytes });
         }
-        append(&self.path, &text).map_err(failed)?;
-        File::open(&folder).and_then(|folder| folder.sync_all()).map_err(failed)?;
-        known.extend(&new);
+        let state_dir = folder.parent().unwrap_or(&folder);
+        let sync = |folder: &Path| File::open(folder).and_then(|folder| folder.sync_all());
+        let written = append(&self.path, &text).and_then(|()| sync(&folder)).and_then(|()| sync(state_dir));
+        match written {
+            Ok(()) => known.extend(&new),
+            // What is there now is looked at again, and a torn end cut off.
+            Err(error) => {
+                self.known = None;
+                return Err(failed(error));
+            }
+        }
         Ok(new.len())
     }
 
     /// All of them, in the order in which they were put aside. A line that cannot be read is an error that names it:
     /// nothing is passed over.
     pub fn read(&self) -> io::Result<Vec<Letter>> {
+        let _lock = if self.folder.exists() { Some(self.lock()?) } else { None };
         let mut letters = Vec::new();
         self.each(|nth, line| {
             letters.push(Letter::read(line).map_err(|error| bad_line(&self.path, nth, &error))?);
@@ -143,12 +152,15 @@ impl DeadLetters {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             Err(error) => return Err(error),
         };
-        for (nth, line) in BufReader::new(file).split(b'\n').enumerate() {
-            let line = line?;
-            // What a crash tore off ends with the next append; its record was not passed, and is refused again.
-            if !line.is_empty() {
-                show(nth + 1, &line)?;
+        let (mut reader, mut line) = (BufReader::new(file), Vec::new());
+        for nth in 1.. {
+            line.clear();
+            reader.read_until(b'\n', &mut line)?;
+            // A last piece without an end is what a crash tore off: its record was not passed, and is refused again.
+            if line.pop() != Some(b'\n') {
+                break;
             }
+            show(nth, &line)?;
         }
         Ok(())
     }
@@ -168,6 +180,8 @@ impl DeadLetters {
             Err(error) => return Err(error),
         };
         let len = file.metadata()?.len();
+        // A life before this one may have been killed before it had synced what it wrote.
+        file.sync_all()?;
         file.seek(SeekFrom::Start(len.saturating_sub(RECALLED)))?;
         let mut ids = HashSet::new();
         let (mut whole, mut reader) = (len.saturating_sub(RECALLED), BufReader::new(file));

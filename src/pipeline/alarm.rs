@@ -343,3 +343,13 @@ pub(super) fn aged(output: &str, age: Duration, limit: Duration) {
         hours(limit)
     );
 }
+
+/// Records are read that the destination takes and does not keep.
+pub(super) fn too_old(output: &str, records: u64) {
+    tracing::error!(
+        output,
+        records,
+        "records are older than the destination keeps; it takes them all the same, and they will not be found there. Said \
+         once an hour"
+    );
+}

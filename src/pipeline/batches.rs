@@ -78,7 +78,9 @@ impl Batches {
         if let Some(batch) = self.open.get_mut(stream as usize).and_then(Option::take) {
             self.open_chunks -= batch.body.chunks();
             let mut work = Work::new(batch, self.plainest);
-            work.is_doubtful = self.is_doubtful;
+            if self.is_doubtful {
+                work.doubt();
+            }
             self.sealed.push_back(work);
         }
     }

@@ -153,6 +153,8 @@ pub(super) struct Lane {
     pub(super) bases: Bases,
     /// Requests that passed.
     pub(super) passes: u64,
+    /// Of these, those of which something is stored.
+    pub(super) accepts: u64,
     pub(super) paces: Paces,
     /// Names or labels are used that the state may not have on disk yet.
     pub(super) needs_sync: bool,
@@ -222,6 +224,7 @@ impl Lane {
             late: HashMap::new(),
             bases: Bases::default(),
             passes: 0,
+            accepts: 0,
             paces,
             needs_sync: false,
             counts: Counts::default(),
@@ -321,7 +324,11 @@ impl Lane {
                 let now = self.now();
                 self.asked(*asked, now);
             }
-            Event::Stop(deadline) => self.stop = Some(self.stop.map_or(deadline, |stop| stop.min(deadline))),
+            Event::Stop(deadline) => {
+                let now = self.now();
+                self.receipts.hurry(now);
+                self.stop = Some(self.stop.map_or(deadline, |stop| stop.min(deadline)));
+            }
         }
     }
 

@@ -105,6 +105,8 @@ impl Lane {
             return true;
         }
         if let Some(before) = untimely.behind.filter(|_| was == Form::Full) {
+            // A batch that was sorted earlier can meet an older bound.
+            let before = self.late.get(&work.batch.stream).map_or(before, |late| late.before.max(before));
             alarm::late(&self.plan.name, self.labels_of(work.batch.stream), before);
             self.move_late(work.batch.stream, before, now);
         }
@@ -128,11 +130,16 @@ impl Lane {
             let first = firsts.entry(described.file).or_insert(described.seq);
             *first = described.seq.min(*first);
         }
-        let time = wall_clock();
         for (file, from) in firsts {
-            if work.bases == 0 && self.bases.time(file, from).is_some() {
+            let is_first = self.bases.time(file, u64::MAX).is_none();
+            if work.bases == 0 && !is_first {
                 continue;
             }
+            // Equal lines with equal numbers in two files must not be one entry.
+            let apart = i64::try_from(file.0 % Nanos::SECOND as u64).unwrap_or(0);
+            let time = Nanos(wall_clock().0.saturating_sub(apart));
+            // The first base is that of all records of the file, in whatever order their batches need it.
+            let from = if is_first { 0 } else { from };
             self.bases.set(file, from, time);
             self.store.append([Entry::Base { output: self.plan.name.clone(), file, from, time }]);
             self.needs_sync = true;

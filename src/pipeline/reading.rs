@@ -330,6 +330,9 @@ impl Lane {
         let line = place.open[which(framed)].filter(|_| framed.part.is_some());
         place.time = Some(line.map_or(time, |line| line.time));
         self.counts.note(&record);
+        if self.plan.output.max_age().is_some_and(|limit| is_older(time, self.wall_clock, limit)) {
+            self.note_old(now);
+        }
         self.note_twin(stream, time, &leaf);
         let default = StreamHead::default();
         let head = self.heads.get(stream as usize).unwrap_or(&default);
@@ -416,6 +419,11 @@ impl Lane {
 fn fallback(before: Nanos) -> Stamp {
     let time = Nanos(before.0.saturating_sub(before.0.rem_euclid(Nanos::MILLI)));
     Stamp { time, unit: Nanos::MILLI }
+}
+
+/// Whether a time lies so far before now.
+fn is_older(time: Nanos, now: Nanos, limit: Duration) -> bool {
+    i128::from(now.0) - i128::from(time.0) > limit.as_nanos().cast_signed()
 }
 
 /// Which of the open lines of a file a record is of.

@@ -64,6 +64,12 @@ impl Receipts {
         self.waiting.values().map(|(_, work)| work.batch.records() as u64).sum()
     }
 
+    /// There is little time left to ask.
+    pub(super) fn hurry(&mut self, now: Duration) {
+        self.pause = FIRST;
+        self.due = self.due.min(now + FIRST);
+    }
+
     /// When something is to be done.
     pub(super) fn due(&self, timeout: Duration) -> Option<Duration> {
         let oldest = self.waiting.values().map(|(since, _)| *since).min()?;
@@ -71,7 +77,8 @@ impl Receipts {
             Gate::Wait(until) => until,
             Gate::Open | Gate::Probe => self.due,
         };
-        let expiry = oldest + timeout;
+        // While nobody answers, nothing is known to be late.
+        let expiry = if self.health.stalled().is_some() { Duration::MAX } else { oldest + timeout };
         Some(if self.is_asking { expiry } else { ask.min(expiry) })
     }
 }
@@ -100,7 +107,8 @@ impl Lane {
             return;
         }
         let timeout = self.plan.ack_timeout;
-        if self.receipts.waiting.values().any(|(since, _)| now.saturating_sub(*since) >= timeout) {
+        let is_answered = self.receipts.health.stalled().is_none();
+        if is_answered && self.receipts.waiting.values().any(|(since, _)| now.saturating_sub(*since) >= timeout) {
             return self.renew_channel(&format!("not acknowledged within {} s", timeout.as_secs()));
         }
         let receipts: Vec<u64> = self.receipts.waiting.keys().copied().take(MOST).collect();
@@ -126,6 +134,9 @@ impl Lane {
         }
         match asked.result {
             Ok(stored) => {
+                if self.receipts.health.stalled().is_some() {
+                    self.receipts.waiting.values_mut().for_each(|(since, _)| *since = now);
+                }
                 let change = self.receipts.health.pass(now);
                 alarm::receipts(&self.plan.name, change);
                 let pause = if stored.is_empty() { self.receipts.pause.saturating_mul(2) } else { FIRST };

@@ -7,7 +7,7 @@ use super::{
     settings::Settings,
 };
 use crate::{
-    batch::{Batch, Form, Pool, Records},
+    batch::{Bases, Batch, Form, Pool, Records},
     dead_letters::{DeadLetters, Letter, Skips},
     model::{FileName, Sink as _},
     output::{Stall, StreamHead, Verdict},
@@ -140,10 +140,12 @@ async fn send(plan: &Plan, letters: &[Letter], delivered: &mut HashSet<String>, 
     }
     let mut work = Work::new(batch, plan.output.plainest());
     let mut dead: BTreeSet<usize> = BTreeSet::new();
+    // Once: an attempt without an answer is made again with the same times.
+    let mut bases = Bases::default();
     loop {
         match work.next() {
             Next::Send(_) => {
-                if let Err(stall) = step(plan, &head, &mut work).await {
+                if let Err(stall) = step(plan, &head, &mut work, &mut bases).await {
                     replayed.stalled = Some(stall.text);
                     return;
                 }
@@ -164,17 +166,18 @@ async fn send(plan: &Plan, letters: &[Letter], delivered: &mut HashSet<String>, 
 }
 
 /// One request and what it leads to, tried again while it stalls.
-async fn step(plan: &Plan, head: &StreamHead, work: &mut Work) -> Result<(), Stall> {
+async fn step(plan: &Plan, head: &StreamHead, work: &mut Work, bases: &mut Bases) -> Result<(), Stall> {
     let mut pause = FIRST_PAUSE;
     for attempt_number in 1.. {
         let Next::Send(selection) = work.next() else { break };
-        let mut bases = crate::batch::Bases::default();
         if selection.form == Form::Retimed {
-            files(plan, work).into_iter().for_each(|file| bases.set(file, 0, wall_clock()));
+            let new = files(plan, work).into_iter().filter(|file| bases.time(*file, 0).is_none());
+            let new: Vec<FileName> = new.collect();
+            new.into_iter().for_each(|file| bases.set(file, 0, wall_clock()));
         }
         let channel = if plan.output.has_receipts() { super::receipts::new_channel() } else { String::new() };
         let client = Client::new(&plan.http, 1)?;
-        let records = Records { batch: &work.batch, selection: &selection, bases: &bases };
+        let records = Records { batch: &work.batch, selection: &selection, bases };
         let (outcome, _) = attempt(&plan.output, &client, head, records, &channel).await;
         let Outcome::Sent(mut verdict) = outcome else { break };
         if let Verdict::Queued { receipt } = verdict {

@@ -33,6 +33,8 @@ pub struct Counts {
     pub twins: u64,
     /// Records that are a part of a longer line.
     pub parts: u64,
+    /// Records that were too old for the destination to keep when they were read; it says that it took them.
+    pub too_old: u64,
     /// Records that the destination refused for good.
     pub refused: u64,
     /// Records that are in the dead letters.

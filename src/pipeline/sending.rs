@@ -23,6 +23,8 @@ const CLIENT_AGE: Duration = Duration::from_secs(300);
 /// A batch with refused records is tried again after this, so that a destination that refuses at random for a moment is
 /// not taken at its word; then after twice that, and so on …
 const FIRST_HOLD: Duration = Duration::from_secs(10);
+/// … so often where nothing else is accepted meanwhile, which is a little over a minute …
+const MAX_HOLDS: u32 = 3;
 /// … up to this.
 const LONGEST_HOLD: Duration = Duration::from_secs(600);
 
@@ -80,7 +82,8 @@ impl Lane {
                 self.busy.insert(work.batch.stream);
             }
             self.counts.requests += 1;
-            self.paces.spend(work.batch.stream, work.batch.body.len(), now);
+            let bytes = Records { batch: &work.batch, selection: &selection, bases: &Bases::default() }.bytes();
+            self.paces.spend(work.batch.stream, bytes, now);
             self.spawn(client, work, selection, is_probe);
         }
     }
@@ -119,7 +122,7 @@ impl Lane {
         let bases = if selection.form == Form::Retimed { self.bases.clone() } else { Bases::default() };
         self.runtime.spawn(async move {
             let records = Records { batch: &work.batch, selection: &selection, bases: &bases };
-            let (outcome, wire_bytes) = match work.is_doubtful && output.looks_up() {
+            let (outcome, wire_bytes) = match output.looks_up() && work.needs_look_up(&selection) {
                 true => look_up(&output, &client, records).await,
                 false => attempt(&output, &client, &head, records, &channel).await,
             };
@@ -142,8 +145,8 @@ impl Lane {
         }
         let verdict = match outcome {
             Outcome::Sent(verdict) => verdict,
+            // No pass: what it is about may fail all the same, and then the pauses must go on to grow.
             Outcome::Found(stored) => {
-                self.pass(now);
                 work.known(&stored);
                 return self.advance(work, now);
             }
@@ -157,24 +160,22 @@ impl Lane {
             }
             Verdict::Stall(stall) => {
                 self.stall(stall, now);
-                if stall.cause == Cause::Forgotten {
+                if stall.cause == Cause::Forgotten && channel == self.receipts.channel {
                     self.renew_channel(&stall.text);
                 }
-                if may_be_stored(stall.cause) {
-                    work.is_doubtful = true;
-                    match work.failed(self.passes) {
-                        Failed::Again => {}
-                        // To the end: if the fault is its own, others show that.
-                        Failed::Later => return self.batches.sealed.push_back(work),
-                        Failed::Alone(record) => return self.set_aside(work, record, &stall.text, now),
-                    }
-                }
+                return self.failed(work, stall, now);
             }
-            Verdict::Items(items) => match items.iter().find_map(waits) {
-                Some(stall) => self.stall(stall, now),
-                None => self.pass(now),
-            },
+            Verdict::Items(items) => {
+                self.accepts += u64::from(items.contains(&Item::Stored));
+                if let Some(stall) = items.iter().find_map(waits).cloned() {
+                    self.stall(&stall, now);
+                    work.take(&verdict);
+                    return self.failed(work, &stall, now);
+                }
+                self.pass(now);
+            }
             Verdict::Queued { receipt } => {
+                self.accepts += 1;
                 self.pass(now);
                 return self.taken(*receipt, &channel, work, now);
             }
@@ -187,6 +188,10 @@ impl Lane {
             | Verdict::Refused { .. }
             | Verdict::TooLarge { .. }
             | Verdict::RefusedAt { .. } => {
+                match verdict {
+                    Verdict::Accepted => self.accepts += 1,
+                    _ => _ = work.refused_at.get_or_insert(self.accepts),
+                }
                 self.pass(now);
                 if let Some(mut health) = self.stream_health.remove(&stream) {
                     alarm::stream_health(&self.plan.name, self.labels_of(stream), health.pass(now));
@@ -195,6 +200,24 @@ impl Lane {
         }
         work.take(&verdict);
         self.advance(work, now);
+    }
+
+    /// An attempt failed through no fault of a record, as far as is known.
+    fn failed(&mut self, mut work: Work, stall: &Stall, now: Duration) {
+        if may_be_stored(stall.cause) {
+            work.doubt();
+        }
+        // A destination that is too busy is that for all.
+        if stall.cause == Cause::RateLimited {
+            return self.advance(work, now);
+        }
+        match work.failed(self.passes) {
+            Failed::Again => self.advance(work, now),
+            // To the end: if the fault is its own, others show that.
+            Failed::Later if matches!(work.next(), Next::Send(_)) => self.batches.sealed.push_back(work),
+            Failed::Later => self.advance(work, now),
+            Failed::Alone(record) => self.set_aside(work, record, &stall.text, now),
+        }
     }
 
     /// Puts a batch where it belongs now.
@@ -218,6 +241,11 @@ impl Lane {
                 let why = work.suspects().next_back().map_or_else(String::new, |refusal| refusal.reason.clone());
                 self.hold(work, why, now);
             }
+            // Nothing at all was accepted since: for a while the destination may mean something else than these records.
+            Next::Bury if work.refused_at == Some(self.accepts) && work.holds < MAX_HOLDS => {
+                let why = work.dead().first().map_or_else(String::new, |refusal| refusal.reason.clone());
+                self.hold(work, why, now);
+            }
             Next::Bury => match self.bury(&mut work) {
                 true => self.advance(work, now),
                 false => self.held.push((now + FIRST_HOLD, work)),
@@ -226,8 +254,8 @@ impl Lane {
     }
 
     /// One record fails while others pass: it waits by itself.
-    fn set_aside(&mut self, work: Work, record: usize, why: &str, now: Duration) {
-        if work.holds == 0 {
+    fn set_aside(&mut self, mut work: Work, record: usize, why: &str, now: Duration) {
+        if !std::mem::replace(&mut work.is_said, true) {
             let mut encoded = Vec::new();
             work.batch.copy_record(record, &mut encoded);
             alarm::stuck(&self.plan.name, self.plan.output.describe(&encoded), why);

@@ -28,6 +28,8 @@ pub(super) struct Shown {
     measured: Duration,
     /// When it was said last that the oldest record is nearly too old.
     aged: Option<Duration>,
+    /// When it was said last that records are.
+    old: Option<Duration>,
     behind_bytes: u64,
     oldest: Option<Nanos>,
     why: Option<String>,
@@ -89,6 +91,16 @@ impl Lane {
         if age >= limit * 2 / 3 && self.shown.aged.is_none_or(|said| now.saturating_sub(said) >= AGED) {
             self.shown.aged = Some(now);
             alarm::aged(&self.plan.name, age, limit);
+        }
+    }
+
+    /// A record is too old for the destination already.
+    #[cold]
+    pub(super) fn note_old(&mut self, now: Duration) {
+        self.counts.too_old += 1;
+        if self.shown.old.is_none_or(|said| now.saturating_sub(said) >= AGED) {
+            self.shown.old = Some(now);
+            alarm::too_old(&self.plan.name, self.counts.too_old);
         }
     }
 

@@ -35,8 +35,9 @@ pub struct Refusal {
 ///  └──◀ Stall: the same selection again
 /// ```
 ///
-/// **A record is given up only when it was refused twice**, the second time alone or by name, in the plainest form that
-/// there is: a destination that refuses at random for a while buries nothing.
+/// **A record is given up only when it was refused twice**, the second time in the plainest form that there is: by name
+/// both times, or alone and again after a pause. A destination that refuses whole requests at random for a while buries
+/// nothing.
 #[derive(Debug)]
 pub struct Work {
     /// The records and their bytes.
@@ -56,7 +57,13 @@ pub struct Work {
     /// How often it was held.
     pub holds: u32,
     /// Whether some of what is to be sent may have been stored by an attempt without an answer.
-    pub is_doubtful: bool,
+    is_doubtful: bool,
+    /// Of these it was looked up which are stored, and they were not sent since.
+    looked_up: Option<Selection>,
+    /// How many requests of the output had been accepted when one of it was refused as a whole.
+    pub refused_at: Option<u64>,
+    /// Whether it was said that a record of it is stuck.
+    pub is_said: bool,
     /// Whether it was looked at which of its records are late.
     pub is_sorted: bool,
     /// How often another time than the one that was made for its records had to be made.
@@ -107,6 +114,9 @@ impl Work {
             buried: 0,
             holds: 0,
             is_doubtful: false,
+            looked_up: None,
+            refused_at: None,
+            is_said: false,
             is_sorted: false,
             bases: 0,
             failures: 0,
@@ -131,7 +141,8 @@ impl Work {
         }
         let Some(sent) = self.todo.pop_front() else { return };
         match verdict {
-            Verdict::Accepted | Verdict::Stall(_) | Verdict::Queued { .. } => {}
+            Verdict::Accepted => self.holds = 0,
+            Verdict::Stall(_) | Verdict::Queued { .. } => {}
             Verdict::Untimely(Untimely { reason, .. }) if sent.len() == 1 => self.refused_alone(&sent, reason),
             Verdict::Refused { reason } | Verdict::TooLarge { reason } if sent.len() == 1 => {
                 self.refused_alone(&sent, reason);
@@ -150,7 +161,11 @@ impl Work {
                 if !is_before_stored {
                     self.front(before);
                 }
-                self.refused_alone(&one, reason);
+                match one.form == self.plainest {
+                    true => self.refused_alone(&one, reason),
+                    // It is named: nothing has to be found out before it is tried more plainly.
+                    false => self.front(Selection::from_iter(one.records(), self.plainest)),
+                }
             }
             Verdict::Items(items) => self.judged(&sent, items),
         }
@@ -192,19 +207,31 @@ impl Work {
             self.todo.extend([first, second]);
             return Failed::Later;
         }
-        let record = front.records().next().filter(|_| is_its_fault && self.todo.is_empty());
+        let is_down_to_single = front.len() == 1 && self.todo.iter().all(|other| other.len() == 1);
+        let record = front.records().next().filter(|_| is_its_fault && is_down_to_single);
         self.todo.push_back(front);
         record.map_or(Failed::Later, Failed::Alone)
     }
 
+    /// Some of what is to be sent may be stored already.
+    pub fn doubt(&mut self) {
+        self.is_doubtful = true;
+        self.looked_up = None;
+    }
+
+    /// Whether it is to be looked up first which records of this selection are stored.
+    pub fn needs_look_up(&self, selection: &Selection) -> bool {
+        self.is_doubtful && self.looked_up.as_ref() != Some(selection)
+    }
+
     /// What was found out about the selection that [`Work::next`] named: which of its records are stored.
     pub fn known(&mut self, stored: &[bool]) {
-        self.is_doubtful = false;
         let Some(front) = self.todo.front().filter(|front| front.len() == stored.len()) else { return };
         let left = front.records().zip(stored).filter(|(_, is_stored)| !**is_stored).map(|(record, _)| record);
         let left = Selection::from_iter(left, front.form);
         self.todo.pop_front();
-        self.front(left);
+        self.front(left.clone());
+        self.looked_up = Some(left);
     }
 
     /// Gives up these records, of those that are still to be sent or were refused, for this reason.
@@ -282,6 +309,7 @@ impl Work {
     /// They are in the dead letters.
     pub fn bury(&mut self) {
         self.buried += self.dead.len();
+        self.holds = 0;
         self.dead.clear();
     }
 
