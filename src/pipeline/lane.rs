@@ -246,9 +246,10 @@ impl Lane {
             let now = self.now();
             self.commit_when_due(now);
             self.seal_due(now);
-            self.dispatch(now);
+            // Before anything is sent: what they hand back is to be sent now, and nothing else would wake the lane for it.
             self.attend_receipts(now);
             self.attend_skips(now);
+            self.dispatch(now);
             self.note_pause(now);
             if self.can_read() {
                 if let Some(key) = self.ready.pop() {
