@@ -15,5 +15,6 @@ mod rig;
 mod four;
 mod kinds;
 mod machine;
+mod noise;
 mod read;
 mod world;
