@@ -12,9 +12,11 @@
 #[path = "../rig/mod.rs"]
 mod rig;
 
+mod elastic;
 mod four;
 mod kinds;
 mod machine;
 mod noise;
 mod read;
+mod server;
 mod world;
