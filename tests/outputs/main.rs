@@ -19,4 +19,5 @@ mod machine;
 mod noise;
 mod read;
 mod server;
+mod splunk;
 mod world;
