@@ -14,6 +14,7 @@ mod rig;
 
 mod elastic;
 mod four;
+mod isolation;
 mod kinds;
 mod machine;
 mod noise;
