@@ -1,6 +1,7 @@
-//! `auditship demo`: a receiver, an application, the agent, an outage and a `kill -9`, and then the proof.
+//! `auditship demo`: receivers, an application, the agent, an outage and a `kill -9`, and then the proof.
 
 mod agent;
+mod destinations;
 mod door;
 mod proof;
 mod writer;
@@ -9,9 +10,10 @@ use super::{
     Failure,
     table::{bytes, count, table},
 };
-use crate::receiver::{Options, Receiver, serve};
+use crate::receiver::serve;
 use agent::Agent;
 use clap::Args;
+use destinations::{Destinations, Found, Kind};
 use door::Door;
 use indicatif::{ProgressBar, ProgressStyle};
 use proof::Verdict;
@@ -28,13 +30,13 @@ use writer::{ROTATIONS, Writer, Written};
 
 /// How often the demo looks around.
 const TICK: Duration = Duration::from_millis(50);
-/// The destination is unreachable for this long, and for at most a quarter of the writing.
+/// The destinations are unreachable for this long, and for at most a quarter of the writing.
 const OUTAGE: Duration = Duration::from_secs(2);
 /// The agent is not there for this long after the kill.
 const DOWN: Duration = Duration::from_millis(300);
 /// How long requests are collected that are stored but not answered, before the kill.
 const HELD: Duration = Duration::from_millis(500);
-/// At most this long is waited for one of them.
+/// At most this long is waited for one of them at each destination.
 const HELD_AT_MOST: Duration = Duration::from_secs(20);
 /// What is written is acknowledged within this time, or never.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -62,10 +64,11 @@ pub(super) fn demo(args: &DemoArgs) -> Result<(), Failure> {
         .map_err(|error| Failure::Failed(format!("demo: cannot make a temporary folder: {error}")))?;
     folder.disable_cleanup(args.keep);
     let path = std::path::absolute(folder.path()).map_err(failed)?;
-    let receiver = Receiver::new(Options::default()).map_err(failed)?;
+    let destinations = Destinations::new().map_err(failed)?;
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().map_err(failed)?;
-    let progress = Progress::new(args.lines);
+    // Each destination stores all of them.
+    let progress = Progress::new(args.lines * Kind::ALL.len() as u64);
     let played = runtime.block_on(async {
         let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
         let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
@@ -75,15 +78,15 @@ pub(super) fn demo(args: &DemoArgs) -> Result<(), Failure> {
             _ = interrupt.recv() => Err(Failure::Failed("demo: stopped".into())),
             _ = terminate.recv() => Err(Failure::Failed("demo: stopped".into())),
             _ = hangup.recv() => Err(Failure::Failed("demo: stopped".into())),
-            played = play(args, &path, &receiver, &progress) => played,
+            played = play(args, &path, &destinations, &progress) => played,
         }
     });
     let result = played.and_then(|played| {
-        progress.phase("comparing what the receiver holds with what was written");
-        let verdict = proof::compare(&played.written.files, receiver.streams("fake"));
+        progress.phase("comparing what each receiver holds with what was written");
+        let found = destinations.compare(&played.written.files);
         progress.end();
-        say(&show(&played, &verdict))?;
-        conclude(played, verdict)
+        say(&show(&played, &found))?;
+        conclude(played, found)
     });
     progress.end();
     runtime.shutdown_timeout(Duration::from_secs(1));
@@ -96,8 +99,8 @@ pub(super) fn demo(args: &DemoArgs) -> Result<(), Failure> {
 struct Played {
     written: Written,
     kills: u64,
-    /// Requests that were stored and not answered when the agent was killed.
-    held: u64,
+    /// Requests that were stored and not answered when the agent was killed, by destination.
+    held: [u64; 4],
     outage: Duration,
     /// Requests that were answered with 503.
     refused: u64,
@@ -105,19 +108,25 @@ struct Played {
     problems: Vec<String>,
 }
 
-async fn play(args: &DemoArgs, folder: &Path, receiver: &Receiver, progress: &Progress) -> Result<Played, Failure> {
+async fn play(
+    args: &DemoArgs,
+    folder: &Path,
+    destinations: &Destinations,
+    progress: &Progress,
+) -> Result<Played, Failure> {
     let failed = |error: io::Error| Failure::Failed(format!("demo: {error}"));
     let door = Door::new();
     let listener = TcpListener::bind("127.0.0.1:0")
         .await
         .map_err(|error| Failure::Failed(format!("demo: cannot listen on 127.0.0.1: {error}")))?;
     let port = listener.local_addr().map_err(failed)?.port();
-    tokio::spawn(serve(listener, door.before(receiver.router()), std::future::pending()));
+    tokio::spawn(serve(listener, destinations.behind(&door), std::future::pending()));
     let text = folder.to_str().ok_or_else(|| {
         Failure::Failed(format!("demo: {}: not UTF-8; set TMPDIR to another folder", folder.display()))
     })?;
     let config = agent::config(text, port);
     std::fs::write(folder.join("demo.toml"), &config).map_err(failed)?;
+    agent::write_secrets(folder).map_err(failed)?;
     let indented = |line: &str| if line.is_empty() { "\n".to_owned() } else { format!("    {line}\n") };
     say(&format!("This is all the configuration:\n\n{}", config.lines().map(indented).collect::<String>()))?;
 
@@ -125,22 +134,22 @@ async fn play(args: &DemoArgs, folder: &Path, receiver: &Receiver, progress: &Pr
     let begin = Instant::now();
     let agent = Agent::start(folder)?;
     let writer = Writer::start(folder, args.lines, time).map_err(failed)?;
-    let mut stage = Stage { folder: folder.to_owned(), agent, writer, receiver, progress };
+    let mut stage = Stage { folder: folder.to_owned(), agent, writer, destinations, progress };
     progress
         .phase(&format!("the agent runs; an application writes {} lines and rotates its file", count(args.lines)));
     stage.run_until(begin + time.mul_f64(0.25)).await?;
 
     let outage = OUTAGE.min(time / 4);
-    progress.phase(&format!("the receiver is unreachable for {:.1} s", outage.as_secs_f64()));
+    progress.phase(&format!("the receivers are unreachable for {:.1} s", outage.as_secs_f64()));
     door.shut();
     stage.run_until(Instant::now() + outage).await?;
     door.open();
-    progress.phase("the receiver is back");
+    progress.phase("the receivers are back");
     stage.run_until(begin + time.mul_f64(0.6)).await?;
 
     door.mute();
     let deadline = Instant::now() + HELD_AT_MOST;
-    while door.held() == 0 && Instant::now() < deadline {
+    while door.held().contains(&0) && Instant::now() < deadline {
         stage.run_until(Instant::now() + TICK).await?;
     }
     stage.run_until(Instant::now() + HELD).await?;
@@ -159,7 +168,7 @@ struct Stage<'a> {
     folder: PathBuf,
     agent: Agent,
     writer: Writer,
-    receiver: &'a Receiver,
+    destinations: &'a Destinations,
     progress: &'a Progress,
 }
 
@@ -168,7 +177,7 @@ impl Stage<'_> {
     async fn run_until(&mut self, end: Instant) -> Result<(), Failure> {
         loop {
             self.agent.check()?;
-            self.progress.show(self.receiver.counts().accepted);
+            self.progress.show(self.destinations.stored());
             let left = end.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return Ok(());
@@ -177,10 +186,10 @@ impl Stage<'_> {
         }
     }
 
-    async fn kill_and_start(&mut self, door: &Door, held: u64) -> Result<(), Failure> {
+    async fn kill_and_start(&mut self, door: &Door, held: [u64; 4]) -> Result<(), Failure> {
         self.progress.phase(&format!(
             "kill -9 (requests that are stored but not answered: {}; lines written so far: {})",
-            count(held),
+            each(held),
             count(self.writer.lines())
         ));
         self.agent.kill()?;
@@ -200,14 +209,17 @@ impl Stage<'_> {
         let written = self.written_bytes()?;
         let deadline = Instant::now() + PATIENCE;
         loop {
-            let left = written.saturating_sub(agent::acknowledged(&self.folder));
-            if left == 0 {
+            let acknowledged = agent::acknowledged(&self.folder);
+            let mut left = Kind::ALL.into_iter().zip(acknowledged).filter(|(_, bytes)| *bytes < written).peekable();
+            if left.peek().is_none() {
                 return Ok(None);
             }
             if Instant::now() >= deadline {
-                let (left, patience, words) = (bytes(left), PATIENCE.as_secs(), self.agent.last_words());
+                let left = left.map(|(kind, sum)| format!("{} by {}", bytes(written - sum), kind.title()));
+                let (left, patience) = (left.collect::<Vec<_>>().join(", "), PATIENCE.as_secs());
+                let words = self.agent.last_words();
                 return Ok(Some(format!(
-                    "{left} are not acknowledged after {patience} s; the agent's last words:\n{words}"
+                    "not acknowledged after {patience} s: {left}; the agent's last words:\n{words}"
                 )));
             }
             self.run_until(Instant::now() + 4 * TICK).await?;
@@ -226,33 +238,26 @@ impl Stage<'_> {
     }
 }
 
-fn show(played: &Played, verdict: &Verdict) -> String {
+fn show(played: &Played, found: &Found) -> String {
     let row = |what: &str, number: String, note: String| vec![what.to_owned(), number, note];
-    let number = |what: &str, number: u64, note: &str| row(what, count(number), note.to_owned());
-    let size = played.written.files.iter().map(|file| file.size).sum();
+    let files = &played.written.files;
+    let lines = files.iter().map(|file| file.lines.len() as u64).sum();
     let rows = [
         row(
             "lines written",
-            count(verdict.lines),
+            count(lines),
             format!(
-                "in {}; {} are awkward: not JSON, not UTF-8, empty, repeated, 600 KiB",
-                bytes(size),
+                "in {}; {} are awkward: not JSON, not UTF-8, empty, repeated, up to 600 KiB",
+                bytes(files.iter().map(|file| file.size).sum()),
                 count(played.written.awkward)
             ),
         ),
-        number("stored once", verdict.once, "byte for byte, joined from parts where they are long"),
-        number("missing", verdict.missing, ""),
-        number("altered", verdict.altered, ""),
-        number("foreign", verdict.foreign, "never written"),
-        number("stored twice", verdict.twice, ""),
-        number("gaps", verdict.gaps, "in the numbers of records and parts"),
-        number("sent twice", verdict.resent, "records; identical, so the destination keeps one"),
-        number("streams", verdict.streams, "tenants × event types, and one for what is not JSON"),
-        row("files", count(verdict.contents), format!("one file, renamed {ROTATIONS} times")),
+        row("files", count(files.len() as u64), format!("one file, renamed {ROTATIONS} times")),
+        row("streams", count(found.streams), "at Loki: tenants × event types, and one for what is not JSON".into()),
         row(
             "kills",
             count(played.kills),
-            format!("by kill -9; requests stored but not answered: {}", count(played.held)),
+            format!("by kill -9; requests stored but not answered: {}", each(played.held)),
         ),
         row(
             "outage",
@@ -260,17 +265,33 @@ fn show(played: &Played, verdict: &Verdict) -> String {
             format!("requests refused: {}", count(played.refused)),
         ),
     ];
-    format!("\n{}\n", table(&["what", "number", ""], &rows))
+    let what = table(&["what", "number", ""], &rows);
+    let rows = Kind::ALL.into_iter().zip(&found.verdicts).map(|(kind, found)| {
+        let numbers =
+            [found.once, found.missing, found.altered, found.foreign, found.twice, found.gaps, found.resent];
+        let name = [kind.title().to_owned()];
+        name.into_iter().chain(numbers.map(count)).chain([kind.again().to_owned()]).collect()
+    });
+    let head = ["destination", "lines", "missing", "altered", "foreign", "stored twice", "gaps", "came again", ""];
+    format!("\n{what}\n\n{}\n", table(&head, &rows.collect::<Vec<_>>()))
 }
 
-fn conclude(mut played: Played, verdict: Verdict) -> Result<(), Failure> {
-    let is_right = verdict.is_right() && played.problems.is_empty();
+/// "Loki 8, Elasticsearch 1, …"
+fn each(numbers: [u64; 4]) -> String {
+    let each = Kind::ALL.into_iter().zip(numbers).map(|(kind, number)| format!("{} {}", kind.title(), count(number)));
+    each.collect::<Vec<_>>().join(", ")
+}
+
+fn conclude(mut played: Played, found: Found) -> Result<(), Failure> {
+    let is_right = found.verdicts.iter().all(Verdict::is_right) && played.problems.is_empty();
     if is_right {
         say("  Every line once, byte for byte.\n")?;
         return say("  Next: the same with a real Loki. README.md, \"To a real Loki in five minutes\".");
     }
     let mut text = "demo: this is not what was promised:".to_owned();
-    played.problems.extend(verdict.problems);
+    for (kind, verdict) in Kind::ALL.into_iter().zip(found.verdicts) {
+        played.problems.extend(verdict.problems.into_iter().map(|problem| format!("{}: {problem}", kind.title())));
+    }
     for problem in played.problems {
         text.push_str(&format!("\n  {problem}"));
     }

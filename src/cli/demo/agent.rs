@@ -1,17 +1,21 @@
 //! The agent as a process of its own, because only a process can be killed.
 
+use super::destinations::Kind;
 use crate::{cli::Failure, state};
 use rustix::process::{Pid, Signal, kill_process};
 use std::{
     fs::OpenOptions,
-    os::unix::process::CommandExt as _,
+    io::{self, Write as _},
+    os::unix::{fs::OpenOptionsExt as _, process::CommandExt as _},
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
     time::Duration,
 };
 
-/// The name of the output in [`config`].
-const OUTPUT: &str = "loki";
+/// The files of the demo's folder in which the secrets of Splunk and of Datadog are, and what is in them: the token that
+/// the receiver knows, and any key.
+const SECRETS: [(&str, &str); 2] =
+    [("splunk-token", "00000000-0000-0000-0000-000000000000"), ("datadog-key", "00000000000000000000000000000000")];
 
 /// So much of the agent's log is shown when something goes wrong.
 const LAST_WORDS: usize = 6;
@@ -29,10 +33,32 @@ pub(super) fn config(folder: &str, port: u16) -> String {
     let state = text(format!("{folder}/state"));
     // The folder's name may contain what means something in a glob.
     let include = text(format!("{}/app-audit*.jsonl", globset::escape(folder).replace('\\', "\\\\")));
-    format!(
-        "[agent]\nstate_dir = {state}\nadmin = \"off\"\n\n[sources.app]\ntype = \"file\"\ninclude = [{include}]\n\n\
-         [outputs.{OUTPUT}]\ntype = \"loki\"\nurl = \"http://127.0.0.1:{port}\"\n"
-    )
+    let mut config = format!(
+        "[agent]\nstate_dir = {state}\nadmin = \"off\"\n\n[sources.app]\ntype = \"file\"\ninclude = [{include}]\n"
+    );
+    let [splunk, datadog] = SECRETS.map(|(name, _)| text(format!("{folder}/{name}")));
+    for kind in Kind::ALL {
+        let (name, own) = match kind {
+            Kind::Loki => ("loki", String::new()),
+            Kind::Elastic => ("elasticsearch", "index = \"audit-%Y.%m\"\n".to_owned()),
+            Kind::Splunk => ("splunk_hec", format!("auth.token = {{ file = {splunk} }}\n")),
+            Kind::Datadog => ("datadog", format!("auth.token = {{ file = {datadog} }}\n")),
+        };
+        let output = kind.output();
+        config.push_str(&format!(
+            "\n[outputs.{output}]\ntype = \"{name}\"\nurl = \"http://127.0.0.1:{port}\"\n{own}"
+        ));
+    }
+    config
+}
+
+/// Writes the files that [`config`] names.
+pub(super) fn write_secrets(folder: &Path) -> io::Result<()> {
+    for (name, secret) in SECRETS {
+        let mut file = OpenOptions::new().create_new(true).write(true).mode(0o600).open(folder.join(name))?;
+        file.write_all(secret.as_bytes())?;
+    }
+    Ok(())
 }
 
 impl Agent {
@@ -112,11 +138,12 @@ impl Drop for Agent {
     }
 }
 
-/// How many bytes of the files are acknowledged, by the agent's own state on disk.
-pub(super) fn acknowledged(folder: &Path) -> u64 {
+/// How many bytes of the files each destination has acknowledged, by the agent's own state on disk.
+pub(super) fn acknowledged(folder: &Path) -> [u64; 4] {
     // It cannot be read for a moment while the agent replaces it: then the next look tells.
     let memory = state::read(&folder.join("state")).ok().flatten().unwrap_or_default();
-    memory.cursors.get(OUTPUT).map_or(0, |cursors| cursors.values().map(|point| point.at).sum())
+    let of = |kind: Kind| memory.cursors.get(kind.output()).map(|cursors| cursors.values().map(|point| point.at).sum());
+    Kind::ALL.map(|kind| of(kind).unwrap_or(0))
 }
 
 #[cfg(test)]
@@ -132,6 +159,8 @@ mod tests {
             let include = table["sources"]["app"]["include"][0].as_str().unwrap();
             let pattern = crate::discover::Pattern::new(include).unwrap();
             assert!(pattern.is_match(&Path::new(folder).join("app-audit-1.jsonl")), "{include}");
+            let token = table["outputs"]["splunk"]["auth"]["token"]["file"].as_str();
+            assert_eq!(token, Some(format!("{folder}/splunk-token").as_str()));
         }
     }
 }

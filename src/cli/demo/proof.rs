@@ -1,9 +1,9 @@
-//! The proof: what the receiver holds against what was written. It uses nothing that the agent says of itself, only
-//! the stored lines and their metadata, the same that `query_range` answers.
+//! The proof: what a destination holds against what was written. It uses nothing that the agent says of itself, only
+//! the stored lines and what is stored with them, the same that a search at the destination answers.
+
+pub(super) mod read;
 
 use super::writer::{Digest, WrittenFile};
-use crate::receiver::StreamView;
-use base64::{Engine as _, engine::general_purpose::STANDARD};
 use sha2::{Digest as _, Sha256};
 use std::collections::{BTreeMap, HashMap};
 
@@ -25,12 +25,13 @@ pub(super) struct Verdict {
     pub(super) missing: u64,
     /// Stored, and never written.
     pub(super) foreign: u64,
-    /// Record numbers that are not there, and lines whose parts do not fit.
+    /// Record numbers that are not there, lines whose parts do not fit, and ids that are not of their records.
     pub(super) gaps: u64,
-    /// Records that arrived again with the same time and bytes, and were kept once.
+    /// Records that came again and are the same in everything: the destination keeps one, or copies with one id.
     pub(super) resent: u64,
-    pub(super) streams: u64,
-    /// Different values of `auditship_file`.
+    /// Files that were written.
+    pub(super) files: u64,
+    /// Files by the names that the destination sees.
     pub(super) contents: u64,
     /// The first of everything that is wrong, in words.
     pub(super) problems: Vec<String>,
@@ -38,7 +39,7 @@ pub(super) struct Verdict {
 
 impl Verdict {
     pub(super) fn is_right(&self) -> bool {
-        self.once == self.lines && self.foreign == 0 && self.gaps == 0
+        self.once == self.lines && self.foreign == 0 && self.gaps == 0 && self.contents == self.files
     }
 
     fn problem(&mut self, text: impl FnOnce() -> String) {
@@ -49,18 +50,25 @@ impl Verdict {
 }
 
 /// A stored record.
-struct Record {
+pub(super) struct Record {
+    /// The name that the destination sees.
+    file: String,
     seq: u64,
     offset: u64,
     part: Option<Part>,
-    /// As it was in the file.
-    body: Vec<u8>,
+    /// The end of its id: the first of the hexadecimal digits of `digest`.
+    leaf: Option<String>,
+    /// Of its bytes, as they were in the file.
+    digest: Digest,
+    /// How often it came.
+    sends: u32,
 }
 
 struct Part {
     number: u64,
     /// On the last part only: how many there are, and the SHA-256 of the whole.
     whole: Option<(u64, String)>,
+    body: Vec<u8>,
 }
 
 /// Where a line begins, and its bytes.
@@ -73,21 +81,26 @@ struct Line {
     digest: Digest,
 }
 
-/// Compares.
-pub(super) fn compare(written: &[WrittenFile], stored: Vec<StreamView>) -> Verdict {
-    let mut verdict = Verdict { streams: stored.len() as u64, ..Verdict::default() };
+/// Compares. `stored`: the records of one destination, and a description of whatever else it holds.
+pub(super) fn compare(written: &[WrittenFile], stored: impl Iterator<Item = Result<Record, String>>) -> Verdict {
+    let mut verdict = Verdict { files: written.len() as u64, ..Verdict::default() };
     let mut contents: BTreeMap<String, Vec<Record>> = BTreeMap::new();
-    for entry in stored.into_iter().flat_map(|stream| stream.entries) {
-        verdict.resent += u64::from(entry.sends.saturating_sub(1));
-        match read(&entry.metadata, entry.line) {
-            Some((file, record)) => contents.entry(file).or_default().push(record),
-            None => {
+    for record in stored {
+        match record {
+            Ok(record) => {
+                verdict.resent += u64::from(record.sends.saturating_sub(1));
+                contents.entry(record.file.clone()).or_default().push(record);
+            }
+            Err(text) => {
                 verdict.foreign += 1;
-                verdict.problem(|| format!("a stored entry has no place in any file: {:?}", entry.metadata));
+                verdict.problem(|| text);
             }
         }
     }
     verdict.contents = contents.len() as u64;
+    if verdict.contents != verdict.files {
+        verdict.problem(|| format!("{} files were written, and {} are stored", written.len(), contents.len()));
+    }
     let places: HashMap<Place, usize> = written
         .iter()
         .enumerate()
@@ -151,27 +164,6 @@ fn written_as(lines: &[Line], places: &HashMap<Place, usize>) -> Option<usize> {
     votes.into_iter().max_by_key(|(_, votes)| *votes).map(|(nth, _)| nth)
 }
 
-/// A stored entry as a record; `None` when it is not one of ours.
-fn read(metadata: &[(String, String)], line: Vec<u8>) -> Option<(String, Record)> {
-    let value = |name: &str| metadata.iter().find(|(have, _)| have == name).map(|(_, value)| value.as_str());
-    let number = |name: &str| value(name).map(|text| text.parse::<u64>().ok());
-    let body = match value("auditship_encoding") {
-        None => line,
-        Some("base64") => STANDARD.decode(line).ok()?,
-        Some(_) => return None,
-    };
-    let whole = match number("auditship_parts") {
-        None => None,
-        Some(parts) => Some((parts?, value("auditship_sha256")?.to_owned())),
-    };
-    let part = match number("auditship_part") {
-        None => None,
-        Some(number) => Some(Part { number: number?, whole }),
-    };
-    let record = Record { seq: number("auditship_seq")??, offset: number("auditship_offset")??, part, body };
-    Some((value("auditship_file")?.to_owned(), record))
-}
-
 /// A line whose last part has not come yet.
 struct Open {
     offset: u64,
@@ -187,11 +179,15 @@ fn join(name: &str, mut records: Vec<Record>, verdict: &mut Verdict) -> Vec<Line
     let mut open: Option<Open> = None;
     let mut last = (0, None);
     for record in records {
-        let Record { seq, offset, part, body } = record;
+        let Record { seq, offset, part, leaf, digest, .. } = record;
+        if leaf.is_some_and(|leaf| leaf != hex(&digest[..8])) {
+            verdict.gaps += 1;
+            verdict.problem(|| format!("file {name}: the id of the record at offset {offset} is not that of its bytes"));
+        }
         if last == (seq, Some(offset)) {
             // The same record under another time or in another stream. A part counts for its line.
             match (part, &mut open) {
-                (None, _) => lines.push(Line { offset, digest: Sha256::digest(&body).into() }),
+                (None, _) => lines.push(Line { offset, digest }),
                 (Some(_), Some(open)) => open.is_twice = true,
                 (Some(_), None) => lines.extend(lines.last().copied()),
             }
@@ -206,7 +202,7 @@ fn join(name: &str, mut records: Vec<Record>, verdict: &mut Verdict) -> Vec<Line
             if let Some(open) = open.take() {
                 unfit(name, verdict, open.offset);
             }
-            lines.push(Line { offset, digest: Sha256::digest(&body).into() });
+            lines.push(Line { offset, digest });
             continue;
         };
         let mut line = match open.take() {
@@ -218,7 +214,7 @@ fn join(name: &str, mut records: Vec<Record>, verdict: &mut Verdict) -> Vec<Line
             }
         };
         line.parts += 1;
-        line.hash.update(&body);
+        line.hash.update(&part.body);
         let Some((parts, sha256)) = part.whole else {
             open = Some(line);
             continue;
@@ -241,8 +237,8 @@ fn unfit(name: &str, verdict: &mut Verdict, offset: u64) {
     verdict.problem(|| format!("file {name}: the parts of the line at offset {offset} do not fit"));
 }
 
-fn hex(digest: &Digest) -> String {
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]
