@@ -39,15 +39,15 @@ pub(super) fn config(folder: &str, port: u16) -> String {
     let [splunk, datadog] = SECRETS.map(|(name, _)| text(format!("{folder}/{name}")));
     for kind in Kind::ALL {
         let (name, own) = match kind {
-            Kind::Loki => ("loki", String::new()),
+            // A request carries one stream and there are 201: at 50 a second the demo would take twice as long.
+            Kind::Loki => ("loki", "max_requests_per_second = 200\n".to_owned()),
             Kind::Elastic => ("elasticsearch", "index = \"audit-%Y.%m\"\n".to_owned()),
             Kind::Splunk => ("splunk_hec", format!("auth.token = {{ file = {splunk} }}\n")),
             Kind::Datadog => ("datadog", format!("auth.token = {{ file = {datadog} }}\n")),
         };
         let output = kind.output();
-        config.push_str(&format!(
-            "\n[outputs.{output}]\ntype = \"{name}\"\nurl = \"http://127.0.0.1:{port}\"\n{own}"
-        ));
+        config
+            .push_str(&format!("\n[outputs.{output}]\ntype = \"{name}\"\nurl = \"http://127.0.0.1:{port}\"\n{own}"));
     }
     config
 }
@@ -142,7 +142,8 @@ impl Drop for Agent {
 pub(super) fn acknowledged(folder: &Path) -> [u64; 4] {
     // It cannot be read for a moment while the agent replaces it: then the next look tells.
     let memory = state::read(&folder.join("state")).ok().flatten().unwrap_or_default();
-    let of = |kind: Kind| memory.cursors.get(kind.output()).map(|cursors| cursors.values().map(|point| point.at).sum());
+    let of =
+        |kind: Kind| memory.cursors.get(kind.output()).map(|cursors| cursors.values().map(|point| point.at).sum());
     Kind::ALL.map(|kind| of(kind).unwrap_or(0))
 }
 

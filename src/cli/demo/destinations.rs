@@ -88,8 +88,7 @@ impl Destinations {
 
     /// All of them at one address, behind the door.
     pub(super) fn behind(&self, door: &Door) -> Router {
-        let routers =
-            [self.loki.router(), self.elastic.router(), self.splunk.router(), self.datadog.router()];
+        let routers = [self.loki.router(), self.elastic.router(), self.splunk.router(), self.datadog.router()];
         receiver::all(Kind::ALL.into_iter().zip(routers).map(|(kind, router)| door.before(kind, router)))
     }
 

@@ -182,7 +182,8 @@ fn join(name: &str, mut records: Vec<Record>, verdict: &mut Verdict) -> Vec<Line
         let Record { seq, offset, part, leaf, digest, .. } = record;
         if leaf.is_some_and(|leaf| leaf != hex(&digest[..8])) {
             verdict.gaps += 1;
-            verdict.problem(|| format!("file {name}: the id of the record at offset {offset} is not that of its bytes"));
+            verdict
+                .problem(|| format!("file {name}: the id of the record at offset {offset} is not that of its bytes"));
         }
         if last == (seq, Some(offset)) {
             // The same record under another time or in another stream. A part counts for its line.

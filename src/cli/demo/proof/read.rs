@@ -121,7 +121,9 @@ pub(in super::super) fn splunk(event: SplunkEventView) -> Read {
     }
     let line = match event.field("auditship_form") {
         None | Some("string") => Some(event.event.clone()),
-        Some("wrapped") => serde_json::from_slice(&event.event).ok().map(|Wrapped { auditship_body }| auditship_body.into()),
+        Some("wrapped") => {
+            serde_json::from_slice(&event.event).ok().map(|Wrapped { auditship_body }| auditship_body.into())
+        }
         Some(_) => None,
     };
     let claims = texts(|name| event.field(name)).filter(|claims| claims.id.is_some());

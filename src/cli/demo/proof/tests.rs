@@ -51,9 +51,7 @@ impl Sent {
 
 /// What a right agent sends: the last line in two parts.
 fn sent() -> Vec<Sent> {
-    let plain = |seq, offset, body, text| {
-        Sent { seq, offset, body, text, encoding: None, part: None, whole: None }
-    };
+    let plain = |seq, offset, body, text| Sent { seq, offset, body, text, encoding: None, part: None, whole: None };
     let whole = Some((2, hex(&Sha256::digest(LINES[3]))));
     vec![
         plain(1, 0, LINES[0], "{\"a\":1}"),
