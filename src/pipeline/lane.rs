@@ -425,18 +425,19 @@ impl Lane {
         // The oldest batch holds up the safe position of all that was read after it: it leaves while there is still
         // a quarter of the window to go on reading in.
         let read = self.counts.read_bytes.saturating_sub(self.plan.window / 4 * 3);
-        // Where requests have to wait they become larger meanwhile.
-        let is_paced = self.paces.ready(now) > now;
-        match now.checked_sub(self.plan.batch_max_wait).filter(|_| !is_paced) {
+        // What is sealed now would only queue: it grows instead, until what is before it has left. Otherwise a queue of
+        // small batches fills the pool, and then what little can be read makes more of them, for ever.
+        match now.checked_sub(self.plan.batch_max_wait).filter(|_| !self.is_queueing(now)) {
             Some(until) => self.batches.seal_due(until, read),
-            // At the very start nothing is old.
+            // Or nothing is old, at the very start.
             None => self.batches.seal_due(Duration::ZERO, read),
         }
     }
 
     fn next_deadline(&self, now: Duration) -> Duration {
-        let due = self.batches.oldest().map(|opened| opened + self.plan.batch_max_wait);
-        let due = due.map(|due| due.max(self.paces.ready(now)));
+        // While others queue, their end wakes the lane.
+        let oldest = self.batches.oldest().filter(|_| !self.is_queueing(now));
+        let due = oldest.map(|opened| opened + self.plan.batch_max_wait);
         let retry = match self.health.gate(now) {
             Gate::Wait(until) if !self.batches.sealed.is_empty() => Some(until),
             _ => None,

@@ -167,9 +167,12 @@ fn pools(memory_limit: u64, outputs: &[super::settings::Output]) -> Vec<usize> {
     // Each sending thread keeps the largest batch that it has seen, as it was and compressed.
     let largest = outputs.iter().map(|output| output.batch_max_bytes as u64).max().unwrap_or(0);
     let shared = RUNTIME + SEND_THREADS as u64 * largest * 9 / 4;
-    let share = memory_limit.saturating_sub(shared) / outputs.len().max(1) as u64;
-    let share = share.saturating_sub(READ_BUFFER);
+    // Where requests are by stream there is an open batch for each, and each needs room to become worth a request.
+    let weight =
+        |output: &super::settings::Output| if matches!(output.kind, OutputKind::Loki { .. }) { 2 } else { 1 };
+    let part = memory_limit.saturating_sub(shared) / outputs.iter().map(weight).sum::<u64>().max(1);
     let pool = |output: &super::settings::Output| {
+        let share = (part * weight(output)).saturating_sub(READ_BUFFER);
         // Batches under way lie there compressed too: lines compress to less than half, and no more can be under way
         // than there is in the pool.
         let under_way = (output.concurrency * output.batch_max_bytes / 2) as u64;

@@ -88,6 +88,11 @@ impl Lane {
         }
     }
 
+    /// Whether there are sealed batches that wait for nothing but their turn.
+    pub(super) fn is_queueing(&self, now: Duration) -> bool {
+        self.batches.sealed.iter().any(|work| self.may_send(work.batch.stream, now))
+    }
+
     fn may_send(&self, stream: u32, now: Duration) -> bool {
         let is_waiting = |health: &crate::send::Health| matches!(health.gate(now), Gate::Wait(_));
         let is_paced = self.paces.stream_ready(stream, now) > now;

@@ -39,7 +39,8 @@ pub(super) fn config(folder: &str, port: u16) -> String {
     let [splunk, datadog] = SECRETS.map(|(name, _)| text(format!("{folder}/{name}")));
     for kind in Kind::ALL {
         let (name, own) = match kind {
-            Kind::Loki => ("loki", String::new()),
+            // A request carries one stream and there are 201: at 50 a second the demo would take twice as long.
+            Kind::Loki => ("loki", "max_requests_per_second = 200\n".to_owned()),
             Kind::Elastic => ("elasticsearch", "index = \"audit-%Y.%m\"\n".to_owned()),
             Kind::Splunk => ("splunk_hec", format!("auth.token = {{ file = {splunk} }}\n")),
             Kind::Datadog => ("datadog", format!("auth.token = {{ file = {datadog} }}\n")),
