@@ -3,7 +3,7 @@
 
 use crate::{
     kinds::{kinds, long},
-    machine::{self, Machine},
+    machine::{self, Machine, Running},
     read::{self, Stored},
     rig::{event, eventually, millis, seconds},
     server::{Asked, Said, Server},
@@ -192,6 +192,8 @@ fn a_rollover_behind_a_lost_answer_stores_nothing_twice() {
             Fault::answer("/", StatusCode::SERVICE_UNAVAILABLE, ""),
         ]);
         let (before, more) = (world.elastic.counts().created, kinds(&format!("killed-{is_killed}"), 240));
+        let acknowledged = |agent: &Running| agent.status()["outputs"][0]["live"]["acknowledged"].as_u64().unwrap();
+        let due = acknowledged(&agent) + more.len() as u64;
         machine.append("app.jsonl", &more);
         truth.extend(more);
         eventually(seconds(20), "a batch is stored without an answer", || world.elastic.counts().created > before);
@@ -206,6 +208,9 @@ fn a_rollover_behind_a_lost_answer_stores_nothing_twice() {
         world.faults.clear();
         if is_killed {
             agent = machine.start();
+        } else {
+            // Bytes that are behind are looked at once a second only: they may not be known yet.
+            eventually(seconds(60), "it is acknowledged", || acknowledged(&agent) >= due);
         }
         agent.delivered(seconds(60), None);
     }

@@ -63,6 +63,13 @@ impl Machine {
         append(&self.log(name), lines);
     }
 
+    /// Another token takes the place of the one in the file.
+    pub(crate) fn replace_token(&self, token: &str) {
+        let [new, path] = ["token.new", "token"].map(|name| self.dir.path().join(name));
+        fs::write(&new, token).unwrap();
+        fs::rename(new, path).unwrap();
+    }
+
     fn prepare(&self) -> PathBuf {
         let path = |name: &str| self.dir.path().join(name);
         let (state, logs, agent) = (path("state"), path("logs/*.jsonl"), &self.agent);

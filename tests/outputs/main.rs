@@ -12,6 +12,7 @@
 #[path = "../rig/mod.rs"]
 mod rig;
 
+mod credentials;
 mod elastic;
 mod four;
 mod isolation;

@@ -31,9 +31,13 @@ impl World {
     }
 
     pub(crate) fn with(elastic: ElasticOptions, splunk: SplunkOptions) -> World {
+        World::of(elastic, splunk, DatadogOptions::default())
+    }
+
+    pub(crate) fn of(elastic: ElasticOptions, splunk: SplunkOptions, datadog: DatadogOptions) -> World {
         let loki = Receiver::new(Options::default()).unwrap();
         let (elastic, splunk) = (Elastic::new(elastic), Splunk::new(splunk));
-        let datadog = Datadog::new(DatadogOptions::default());
+        let datadog = Datadog::new(datadog);
         let faults = Faults::new();
         let routers = [loki.router(), elastic.router(), splunk.router(), datadog.router()];
         let channels = Arc::new(Mutex::new(Vec::new()));
