@@ -143,6 +143,8 @@ impl Running {
     #[track_caller]
     pub(crate) fn delivered(&self, limit: Duration, output: Option<&str>) {
         let mut last = Value::Null;
+        // What is behind is looked at once a second: what was written just now has to be known.
+        std::thread::sleep(Duration::from_millis(1200));
         let start = Instant::now();
         loop {
             let status = self.status();
