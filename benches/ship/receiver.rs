@@ -54,6 +54,7 @@ impl Receiver {
         let mut text = String::new();
         self.stdout.read_to_string(&mut text)?;
         self.child.wait()?;
+        let text = text.lines().find_map(|line| line.strip_prefix("Loki: ")).unwrap_or_default();
         let numbers: Vec<u64> = text.split([' ', ',']).filter_map(|word| word.trim().parse().ok()).collect();
         match numbers[..] {
             [requests, accepted, duplicates, rejected, streams] => {

@@ -62,6 +62,11 @@ pub(super) fn receive(args: &ReceiverArgs) -> Result<(), Failure> {
         serve(listener, router, end).await.map_err(failed)
     })?;
     let (loki, elastic, splunk, datadog) = (receiver.counts(), elastic.counts(), splunk.counts(), datadog.counts());
+    // Without separators, for programs.
+    println!(
+        "Loki: {} requests, {} entries accepted, {} duplicates, {} rejected, {} streams",
+        loki.requests, loki.accepted, loki.duplicates, loki.rejected, loki.streams
+    );
     let row = |name: &str, numbers: [u64; 4]| [vec![name.to_owned()], numbers.map(count).to_vec()].concat();
     let rows = [
         row("Loki", [loki.requests, loki.accepted, loki.duplicates, loki.rejected]),
