@@ -1,5 +1,6 @@
 //! Which record it is: for alarms and dead letters. The cold path.
 
+use super::text::record_id;
 use crate::model::{FileName, Nanos, leaf};
 
 /// The most characters of an excerpt.
@@ -23,8 +24,7 @@ pub struct Described {
 impl Described {
     /// `file-offset-first 16 hex of leaf`, the same at every destination.
     pub fn id(&self) -> String {
-        let leaf: String = leaf(&self.body)[..8].iter().map(|byte| format!("{byte:02x}")).collect();
-        format!("{}-{}-{leaf}", self.file, self.offset)
+        String::from_utf8_lossy(record_id(self.file, self.offset, &leaf(&self.body)).bytes()).into_owned()
     }
 
     /// The beginning of its body, for people.

@@ -1,6 +1,7 @@
 //! Outputs: a destination is two pure functions, `encode` (records → request body) and `reply` (answer → verdict).
 
 pub mod answer;
+mod container;
 pub mod datadog;
 mod describe;
 pub mod elastic;

@@ -1,6 +1,6 @@
 //! Text in the forms that destinations take it in, written without allocating.
 
-use crate::model::{Nanos, Sink};
+use crate::model::{Digest, FileName, Nanos, Sink};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 
 #[cfg(test)]
@@ -51,6 +51,23 @@ impl<const N: usize> Small<N> {
     }
 }
 
+impl<const N: usize> Sink for Small<N> {
+    fn put(&mut self, bytes: &[u8]) {
+        Small::put(self, bytes);
+    }
+}
+
+/// A record's id, `file-offset-first 16 hex of leaf`: the same at every destination.
+pub fn record_id(file: FileName, offset: u64, leaf: &Digest) -> Small<54> {
+    let mut id = Small::new();
+    id.put(&file.hex());
+    id.byte(b'-');
+    id.put(Decimal::new(offset).bytes());
+    id.byte(b'-');
+    put_hex(&mut id, &leaf[..8]);
+    id
+}
+
 /// A number's decimal digits.
 #[derive(Debug)]
 pub struct Decimal {
@@ -82,7 +99,7 @@ impl Decimal {
 }
 
 /// The digits of hexadecimal numbers.
-pub const HEX: &[u8; 16] = b"0123456789abcdef";
+const HEX: &[u8; 16] = b"0123456789abcdef";
 
 /// Appends `bytes` in lower-case hexadecimal digits.
 pub fn put_hex(out: &mut impl Sink, bytes: &[u8]) {

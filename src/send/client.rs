@@ -3,7 +3,7 @@
 use super::settings::{Auth, Http, Secret};
 use crate::{
     model::Nanos,
-    output::{self, Cause, Request, Scope, Stall},
+    output::{self, Cause, Request, Scope, Stall, datadog},
 };
 use reqwest::{
     Certificate, Identity, Proxy,
@@ -160,7 +160,7 @@ fn authorization(auth: &Auth) -> Result<HeaderMap, Stall> {
         Auth::Bearer(token) => (AUTHORIZATION, format!("Bearer {}", secret(token)?.expose_secret())),
         Auth::ApiKey(key) => (AUTHORIZATION, format!("ApiKey {}", secret(key)?.expose_secret())),
         Auth::Splunk(token) => (AUTHORIZATION, format!("Splunk {}", secret(token)?.expose_secret())),
-        Auth::Datadog(key) => (HeaderName::from_static("dd-api-key"), secret(key)?.expose_secret().to_owned()),
+        Auth::Datadog(key) => (HeaderName::from_static(datadog::KEY_HEADER), secret(key)?.expose_secret().to_owned()),
     };
     let mut value = HeaderValue::from_str(&text)
         .map_err(|_| stall(Cause::Credentials, "the secret has characters that cannot be sent in a header".into()))?;

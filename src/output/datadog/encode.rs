@@ -16,7 +16,7 @@ use crate::{
     model::{Container, LabelSet, Marks, Nanos, Origin, Part, Record, Sink},
     output::{
         FileHead, Heads,
-        text::{Decimal, HEX, Small, put_base64, put_escaped},
+        text::{Decimal, Small, put_base64, put_escaped, put_hex, record_id},
     },
 };
 
@@ -113,18 +113,13 @@ pub fn record(out: &mut impl Sink, record: &Record<'_>, heads: Heads<'_>) {
 
 /// Which record it is, as the keys of `auditship` that differ from record to record.
 fn identity(record: &Record<'_>, file: &FileHead) -> Small<IDENTITY> {
-    let offset = Decimal::new(record.offset);
     let mut out = Small::new();
     out.put(b",\"id\":\"");
-    out.put(&file.name.hex());
-    out.byte(b'-');
-    out.put(offset.bytes());
-    out.byte(b'-');
-    hex(&mut out, &record.leaf[..8]);
+    out.put(record_id(file.name, record.offset, &record.leaf).bytes());
     out.put(b"\",\"seq\":");
     out.put(Decimal::new(record.seq).bytes());
     out.put(b",\"offset\":");
-    out.put(offset.bytes());
+    out.put(Decimal::new(record.offset).bytes());
     // As text: readers of JSON round such numbers.
     out.put(b",\"time_ns\":\"");
     signed(&mut out, record.time.0);
@@ -152,7 +147,7 @@ fn unusual(out: &mut Small<IDENTITY>, marks: Marks, part: Option<Part>) {
             out.put(b",\"parts\":");
             out.put(number.bytes());
             out.put(b",\"sha256\":\"");
-            hex(out, &whole);
+            put_hex(out, &whole);
             out.byte(b'"');
         }
     }
@@ -206,12 +201,6 @@ fn signed<const N: usize>(out: &mut Small<N>, value: i64) {
         out.byte(b'-');
     }
     out.put(Decimal::new(value.unsigned_abs()).bytes());
-}
-
-fn hex<const N: usize>(out: &mut Small<N>, bytes: &[u8]) {
-    for byte in bytes {
-        out.put(&[HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]]);
-    }
 }
 
 /// Room for all that [`identity`] can write: 342 bytes with today's marks.

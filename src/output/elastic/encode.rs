@@ -19,7 +19,7 @@ use crate::{
     model::{Container, LabelSet, Marks, Nanos, Origin, Part, Record, Sink},
     output::{
         Heads,
-        text::{Civil, Decimal, HEX, Small, put_base64, put_escaped, put_hex},
+        text::{Civil, Decimal, put_base64, put_escaped, put_hex, record_id},
     },
 };
 
@@ -108,7 +108,7 @@ fn of_container(out: &mut Vec<u8>, container: &Container) {
 
 /// Appends the action and the document of a record.
 pub fn encode(out: &mut impl Sink, target: &Target, record: &Record<'_>, heads: Heads<'_>) {
-    let id = id(record, heads);
+    let id = record_id(heads.file.name, record.offset, &record.leaf);
     let (time, seen) = (record.time, heads.file.first_seen);
     out.put(b"{\"create\":{\"_index\":\"");
     target.put(out, time, seen, heads.now);
@@ -142,20 +142,6 @@ pub fn encode(out: &mut impl Sink, target: &Target, record: &Record<'_>, heads: 
         out.put(record.body);
     }
     out.put(b"}\n");
-}
-
-/// `file-offset-first 16 hex of leaf`
-fn id(record: &Record<'_>, heads: Heads<'_>) -> Small<54> {
-    let mut id = Small::new();
-    id.put(&heads.file.name.hex());
-    id.byte(b'-');
-    id.put(Decimal::new(record.offset).bytes());
-    id.byte(b'-');
-    for byte in &record.leaf[..8] {
-        id.byte(HEX[usize::from(byte >> 4)]);
-        id.byte(HEX[usize::from(byte & 15)]);
-    }
-    id
 }
 
 /// The time that is sent as `@timestamp`. Elasticsearch's `date_nanos` refuses times before 1970: those documents have
@@ -230,11 +216,7 @@ fn member(out: &mut Vec<u8>, name: &str, value: &str) {
 
 /// Appends a string.
 fn text(out: &mut Vec<u8>, text: &str) {
-    let mut end = text.len().min(MAX_TEXT);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
     out.put(b"\"");
-    put_escaped(out, &text.as_bytes()[..end]);
+    put_escaped(out, &text.as_bytes()[..text.floor_char_boundary(MAX_TEXT)]);
     out.put(b"\"");
 }

@@ -4,10 +4,10 @@
 //! left out. Lengths are computed first, so an entry is never moved or patched after it is written.
 
 use crate::{
-    model::{Container, LabelSet, Marks, Nanos, Origin, Part, Record, Sink},
+    model::{LabelSet, Marks, Nanos, Origin, Part, Record, Sink},
     output::{
-        FileHead,
-        text::{Decimal, HEX, Small, put_base64},
+        FileHead, container,
+        text::{Decimal, Small, put_base64, put_hex},
     },
 };
 use std::fmt::Write as _;
@@ -33,27 +33,9 @@ pub fn file_metadata(origin: &Origin) -> Vec<u8> {
     long_pair(&mut bytes, "auditship_host", shortened(&origin.host).as_bytes());
     long_pair(&mut bytes, "auditship_path", shortened(&origin.path).as_bytes());
     if let Some(container) = &origin.container {
-        of_container(&mut bytes, container);
+        container::fields(container, |name, value| long_pair(&mut bytes, name, shortened(value).as_bytes()));
     }
     bytes
-}
-
-/// Its labels are not among it: there can be many, and those that are wanted are labels of the stream.
-fn of_container(bytes: &mut Vec<u8>, container: &Container) {
-    let restarts = container.restart_count.map(|count| count.to_string());
-    let pairs = [
-        ("auditship_namespace", container.namespace.as_deref()),
-        ("auditship_pod", container.pod.as_deref()),
-        ("auditship_pod_uid", container.pod_uid.as_deref()),
-        ("auditship_container", container.name.as_deref()),
-        ("auditship_restart_count", restarts.as_deref()),
-        ("auditship_container_id", container.id.as_deref()),
-    ];
-    for (name, value) in pairs {
-        if let Some(value) = value {
-            long_pair(bytes, name, shortened(value).as_bytes());
-        }
-    }
 }
 
 /// Appends one entry of a stream to `out`: tag, length, timestamp, line, structured metadata.
@@ -180,10 +162,7 @@ fn unusual_metadata(out: &mut Small<RECORD_METADATA>, marks: Marks, part: Option
         if let Some(whole) = part.whole {
             out.pair("auditship_parts", number.bytes());
             let mut hex = Small::<64>::new();
-            for byte in whole {
-                hex.byte(HEX[usize::from(byte >> 4)]);
-                hex.byte(HEX[usize::from(byte & 15)]);
-            }
+            put_hex(&mut hex, &whole);
             out.pair("auditship_sha256", hex.bytes());
         }
     }
@@ -202,11 +181,7 @@ fn line_len(record: &Record<'_>) -> usize {
 
 /// Cut to [`MAX_VALUE`] bytes at a character's end.
 fn shortened(text: &str) -> &str {
-    let mut end = text.len().min(MAX_VALUE);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    &text[..end]
+    &text[..text.floor_char_boundary(MAX_VALUE)]
 }
 
 /// A pair of any length, appended to a vector.

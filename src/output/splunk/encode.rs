@@ -21,10 +21,10 @@
 
 use super::Splunk;
 use crate::{
-    model::{Container, LabelSet, Marks, Nanos, Origin, Part, Record, Sink},
+    model::{LabelSet, Marks, Nanos, Origin, Part, Record, Sink},
     output::{
-        FileHead, StreamHead,
-        text::{Decimal, HEX, Small, put_base64, put_digits, put_escaped, put_hex},
+        FileHead, StreamHead, container,
+        text::{Decimal, Small, put_base64, put_digits, put_escaped, put_hex, record_id},
     },
 };
 
@@ -117,7 +117,7 @@ impl Splunk {
         out.put(&origin.name.hex());
         out.put(b"\"");
         if let Some(container) = &origin.container {
-            of_container(&mut out, container);
+            container::fields(container, |name, value| pair(&mut out, name, value));
         }
         out
     }
@@ -134,22 +134,6 @@ impl Splunk {
             if is_taken { pair(&mut bytes, &format!("label_{name}"), value) } else { pair(&mut bytes, name, value) }
         }
         StreamHead { bytes, ..StreamHead::default() }
-    }
-}
-
-/// Its labels are not among it: there can be many, and those that are wanted are labels of the stream.
-fn of_container(out: &mut Vec<u8>, container: &Container) {
-    let restarts = container.restart_count.map(|count| count.to_string());
-    let pairs = [
-        ("auditship_namespace", container.namespace.as_deref()),
-        ("auditship_pod", container.pod.as_deref()),
-        ("auditship_pod_uid", container.pod_uid.as_deref()),
-        ("auditship_container", container.name.as_deref()),
-        ("auditship_restart_count", restarts.as_deref()),
-        ("auditship_container_id", container.id.as_deref()),
-    ];
-    for (name, value) in pairs {
-        pair(out, name, value.unwrap_or_default());
     }
 }
 
@@ -194,21 +178,13 @@ pub(super) fn seconds(time: Nanos) -> Small<24> {
 
 /// Which record of which file it is.
 fn identity(record: &Record<'_>, file: &FileHead) -> Small<IDENTITY> {
-    let offset = Decimal::new(record.offset);
     let mut out = Small::new();
     out.put(br#","auditship_seq":""#);
     out.put(Decimal::new(record.seq).bytes());
     out.put(br#"","auditship_offset":""#);
-    out.put(offset.bytes());
+    out.put(Decimal::new(record.offset).bytes());
     out.put(br#"","auditship_id":""#);
-    out.put(&file.name.hex());
-    out.byte(b'-');
-    out.put(offset.bytes());
-    out.byte(b'-');
-    for byte in &record.leaf[..8] {
-        out.byte(HEX[usize::from(byte >> 4)]);
-        out.byte(HEX[usize::from(byte & 15)]);
-    }
+    out.put(record_id(file.name, record.offset, &record.leaf).bytes());
     out.byte(b'"');
     out
 }

@@ -1,4 +1,5 @@
 use super::*;
+use crate::model::Container;
 use crate::{
     model::{Digest, FileName, leaf},
     output::loki::generated::{EntryAdapter, LabelPairAdapter, PushRequest, StreamAdapter, Timestamp},

@@ -1,6 +1,7 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
+use crate::model::Container;
 use crate::{
     model::leaf,
     output::splunk::tests::{body, encoded, origin, record},
