@@ -170,9 +170,11 @@ impl Batch {
         self.ends.len()
     }
 
-    /// Appends the encoded bytes of one record to `out`.
-    pub fn copy_record(&self, record: usize, out: &mut Vec<u8>) {
-        self.body.copy_to(self.bytes_of(&(record..record + 1)), out);
+    /// The encoded bytes of one record. The cold path: they are copied.
+    pub fn record(&self, record: usize) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        self.body.copy_to(self.bytes_of(&(record..record + 1)), &mut bytes);
+        bytes
     }
 
     /// Where the records `range` lie in the body.

@@ -133,12 +133,7 @@ impl Records<'_> {
 
     /// Shows the encoded bytes of each. The cold path: each is copied.
     pub fn each(&self, mut show: impl FnMut(&[u8])) {
-        let mut bytes = Vec::new();
-        for record in self.selection.records() {
-            bytes.clear();
-            self.batch.copy_record(record, &mut bytes);
-            show(&bytes);
-        }
+        self.selection.records().for_each(|record| show(&self.batch.record(record)));
     }
 }
 

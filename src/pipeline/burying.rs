@@ -22,11 +22,8 @@ const SKIPS: Duration = Duration::from_secs(1);
 /// The records of a batch with one of these ids, which are added to `done`.
 fn find(output: &Output, work: &Work, wanted: &HashSet<String>, done: &mut HashSet<String>) -> BTreeSet<usize> {
     let mut found = BTreeSet::new();
-    let mut encoded = Vec::new();
     for record in 0..work.batch.records() {
-        encoded.clear();
-        work.batch.copy_record(record, &mut encoded);
-        let Some(id) = output.describe(&encoded).map(|described| described.id()) else { continue };
+        let Some(id) = output.describe(&work.batch.record(record)).map(|described| described.id()) else { continue };
         if wanted.contains(&id) {
             found.insert(record);
             done.insert(id);
@@ -94,8 +91,7 @@ impl Lane {
     }
 
     fn letter(&self, work: &Work, refusal: &Refusal) -> Letter {
-        let mut encoded = Vec::new();
-        work.batch.copy_record(refusal.record, &mut encoded);
+        let encoded = work.batch.record(refusal.record);
         let described = self.plan.output.describe(&encoded);
         let (id, file, body) = match &described {
             Some(record) => (record.id(), record.file.to_string(), &record.body[..]),

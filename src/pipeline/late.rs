@@ -7,9 +7,9 @@
 
 use super::{alarm, lane::Lane, plan::wall_clock};
 use crate::{
-    batch::Form,
+    batch::{Form, Selection},
     model::{FileName, Nanos},
-    output::Untimely,
+    output::{Output, Untimely},
     send::{Next, Work},
     state::Entry,
 };
@@ -84,18 +84,7 @@ impl Lane {
     pub(super) fn untimely(&mut self, work: &mut Work, untimely: &Untimely, now: Duration) -> bool {
         let Next::Send(selection) = work.next() else { return false };
         let was = selection.form;
-        let places = self.places(work);
-        let is_alone = selection.len() == 1;
-        let form = |record: usize| {
-            let Some((time, file)) = places.get(&record) else { return was };
-            match untimely.form(*time, *file, was) {
-                // It is meant, whatever the times that were named.
-                same if same == was && is_alone => untimely.other_form(*file, was),
-                form => form,
-            }
-        };
-        let is_retimed = was == Form::Retimed;
-        if is_retimed {
+        if was == Form::Retimed {
             // The time that was made for them has become too old as well.
             work.bases += 1;
             if work.bases >= MAX_BASES {
@@ -110,23 +99,22 @@ impl Lane {
             alarm::late(&self.plan.name, self.labels_of(work.batch.stream), before);
             self.move_late(work.batch.stream, before, now);
         }
-        let retimed: Vec<usize> = selection.records().filter(|record| form(*record) == Form::Retimed).collect();
+        let forms = forms(&self.plan.output, work, &selection, untimely);
+        let retimed: Vec<usize> =
+            forms.iter().filter(|(_, form)| **form == Form::Retimed).map(|(record, _)| *record).collect();
         if !retimed.is_empty() {
             alarm::retimed(&self.plan.name, retimed.len(), &untimely.reason);
             self.base(work, retimed.into_iter());
         }
-        work.sort(form)
+        work.sort(|record| forms.get(&record).copied().unwrap_or(was))
     }
 
     /// Gives the files of these records, from the first of them in each on, a base of now, unless they have one and it is
     /// not known to be too old.
     fn base(&mut self, work: &Work, records: impl Iterator<Item = usize>) {
         let mut firsts: BTreeMap<FileName, u64> = BTreeMap::new();
-        let mut encoded = Vec::new();
         for record in records {
-            encoded.clear();
-            work.batch.copy_record(record, &mut encoded);
-            let Some(described) = self.plan.output.describe(&encoded) else { continue };
+            let Some(described) = self.plan.output.describe(&work.batch.record(record)) else { continue };
             let first = firsts.entry(described.file).or_insert(described.seq);
             *first = described.seq.min(*first);
         }
@@ -135,9 +123,7 @@ impl Lane {
             if work.bases == 0 && !is_first {
                 continue;
             }
-            // Equal lines with equal numbers in two files must not be one entry.
-            let apart = i64::try_from(file.0 % Nanos::SECOND as u64).unwrap_or(0);
-            let time = Nanos(wall_clock().0.saturating_sub(apart));
+            let time = base_of(file);
             // The first base is that of all records of the file, in whatever order their batches need it.
             let from = if is_first { 0 } else { from };
             self.bases.set(file, from, time);
@@ -146,26 +132,30 @@ impl Lane {
         }
     }
 
-    /// The times and files of the records of a batch.
-    fn places(&self, work: &Work) -> BTreeMap<usize, (Nanos, FileName)> {
-        let mut encoded = Vec::new();
-        let mut place = |record: usize| {
-            encoded.clear();
-            work.batch.copy_record(record, &mut encoded);
-            let described = self.plan.output.describe(&encoded)?;
-            Some((record, (described.time, described.file)))
-        };
-        (0..work.batch.records()).filter_map(&mut place).collect()
-    }
-
     /// The times of the records of a batch.
     fn times(&self, work: &Work) -> BTreeMap<usize, Nanos> {
-        let mut encoded = Vec::new();
-        let mut time = |record: usize| {
-            encoded.clear();
-            work.batch.copy_record(record, &mut encoded);
-            Some((record, self.plan.output.time(&encoded)?))
-        };
-        (0..work.batch.records()).filter_map(&mut time).collect()
+        let time = |record: usize| Some((record, self.plan.output.time(&work.batch.record(record))?));
+        (0..work.batch.records()).filter_map(time).collect()
     }
+}
+
+/// The form in which each of these records is sent next: they were sent in one, and some have a time that is not taken.
+pub(super) fn forms(output: &Output, work: &Work, sent: &Selection, untimely: &Untimely) -> BTreeMap<usize, Form> {
+    let was = sent.form;
+    let form = |record: usize| {
+        let Some(place) = output.describe(&work.batch.record(record)) else { return was };
+        match untimely.form(place.time, place.file, was) {
+            // It is meant, whatever the times that were named.
+            same if same == was && sent.len() == 1 => untimely.other_form(place.file, was),
+            form => form,
+        }
+    };
+    sent.records().map(|record| (record, form(record))).collect()
+}
+
+/// What the times of retimed records of a file are made of, as of now. Equal lines with equal numbers in two files must
+/// not be one entry.
+pub(super) fn base_of(file: FileName) -> Nanos {
+    let apart = i64::try_from(file.0 % Nanos::SECOND as u64).unwrap_or(0);
+    Nanos(wall_clock().0.saturating_sub(apart))
 }

@@ -84,7 +84,7 @@ impl Receipts {
 }
 
 impl Lane {
-    /// The destination has taken what was sent of a batch. `None`: the number is in use, and means nothing.
+    /// The destination has taken what was sent of a batch, and gave this number for it in that channel.
     pub(super) fn taken(&mut self, receipt: u64, channel: &str, work: Work, now: Duration) {
         if channel != self.receipts.channel {
             // Of a channel that was given up since: sent again, as all that waited then.

@@ -2,14 +2,15 @@
 //! fails stays, and so does everything after a destination that does not answer.
 
 use super::{
-    plan::{self, Labelling, Plan, wall_clock},
+    late::{base_of, forms},
+    plan::{self, Labelling, Plan},
     sending::{Outcome, attempt},
     settings::Settings,
 };
 use crate::{
     batch::{Bases, Batch, Form, Pool, Records},
     dead_letters::{DeadLetters, Letter, Skips},
-    model::{FileName, Sink as _},
+    model::Sink as _,
     output::{Stall, StreamHead, Verdict},
     send::{Client, Next, Refusal, Work},
 };
@@ -171,9 +172,12 @@ async fn step(plan: &Plan, head: &StreamHead, work: &mut Work, bases: &mut Bases
     for attempt_number in 1.. {
         let Next::Send(selection) = work.next() else { break };
         if selection.form == Form::Retimed {
-            let new = files(plan, work).into_iter().filter(|file| bases.time(*file, 0).is_none());
-            let new: Vec<FileName> = new.collect();
-            new.into_iter().for_each(|file| bases.set(file, 0, wall_clock()));
+            let describe = |record: usize| plan.output.describe(&work.batch.record(record));
+            for file in selection.records().filter_map(describe).map(|record| record.file) {
+                if bases.time(file, 0).is_none() {
+                    bases.set(file, 0, base_of(file));
+                }
+            }
         }
         let channel = if plan.output.has_receipts() { super::receipts::new_channel() } else { String::new() };
         let client = Client::new(&plan.http, 1)?;
@@ -196,14 +200,8 @@ async fn step(plan: &Plan, head: &StreamHead, work: &mut Work, bases: &mut Bases
                 }
             }
             Verdict::Untimely(ref untimely) if selection.form != Form::Retimed => {
-                let form = |record: usize| {
-                    let mut encoded = Vec::new();
-                    work.batch.copy_record(record, &mut encoded);
-                    let place = plan.output.describe(&encoded);
-                    place.map_or(selection.form, |place| untimely.form(place.time, place.file, selection.form))
-                };
-                let forms: Vec<Form> = (0..work.batch.records()).map(form).collect();
-                if !work.sort(|record| forms[record]) {
+                let forms = forms(&plan.output, work, &selection, untimely);
+                if !work.sort(|record| forms.get(&record).copied().unwrap_or(selection.form)) {
                     work.take(&verdict);
                 }
                 return Ok(());
@@ -217,16 +215,6 @@ async fn step(plan: &Plan, head: &StreamHead, work: &mut Work, bases: &mut Bases
         pause *= 2;
     }
     Ok(())
-}
-
-fn files(plan: &Plan, work: &Work) -> BTreeSet<FileName> {
-    let mut encoded = Vec::new();
-    let mut file = |record: usize| {
-        encoded.clear();
-        work.batch.copy_record(record, &mut encoded);
-        plan.output.describe(&encoded).map(|described| described.file)
-    };
-    (0..work.batch.records()).filter_map(&mut file).collect()
 }
 
 /// Waits until what was taken is stored.

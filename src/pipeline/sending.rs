@@ -261,9 +261,7 @@ impl Lane {
     /// One record fails while others pass: it waits by itself.
     fn set_aside(&mut self, mut work: Work, record: usize, why: &str, now: Duration) {
         if !std::mem::replace(&mut work.is_said, true) {
-            let mut encoded = Vec::new();
-            work.batch.copy_record(record, &mut encoded);
-            alarm::stuck(&self.plan.name, self.plan.output.describe(&encoded), why);
+            alarm::stuck(&self.plan.name, self.plan.output.describe(&work.batch.record(record)), why);
         }
         self.hold(work, why.to_owned(), now);
     }
