@@ -1,5 +1,6 @@
 //! `[outputs.*]`
 
+mod headers;
 mod kinds;
 
 use super::{
@@ -30,6 +31,7 @@ fn output(named: &Named<'_>, entry: &Entry, sources: &[String], labels: &[String
     let sources = select(&mut section, sources);
     let (ca_file, client_cert) = tls(&mut section);
     let proxy = url::proxy(&mut section);
+    let headers = headers::headers(&mut section);
     let (batch_max_bytes, batch_max_wait) = batch(&mut section);
     let window = section.size("window", 24 << 20, 1 << 20..=1 << 40);
     let concurrency = section.number("concurrency", 8, 1..=64);
@@ -45,7 +47,7 @@ fn output(named: &Named<'_>, entry: &Entry, sources: &[String], labels: &[String
         name: entry.name.clone(),
         sources,
         kind: kind?,
-        http: Http { url: url?, auth: auth?, ca_file, client_cert, proxy, timeout },
+        http: Http { url: url?, auth: auth?, headers, ca_file, client_cert, proxy, timeout },
         batch_max_bytes,
         batch_max_wait,
         window,

@@ -87,7 +87,15 @@ fn pod_labels(section: &mut Section<'_>) -> Option<Option<Http>> {
     let token = auth::token_file(&mut section);
     let ca_file = section.path("ca_file").map(|item| item.value);
     section.finish();
-    Some(Some(Http { url: url?, auth: token?, ca_file, client_cert: None, proxy: None, timeout: LIST_TIMEOUT }))
+    Some(Some(Http {
+        url: url?,
+        auth: token?,
+        ca_file,
+        headers: Vec::new(),
+        client_cert: None,
+        proxy: None,
+        timeout: LIST_TIMEOUT,
+    }))
 }
 
 /// Nobody waits for a list, but the next one is asked for only after it.

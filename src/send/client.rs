@@ -86,7 +86,14 @@ impl Client {
             builder = builder.proxy(proxy);
         }
         let inner = builder.build().map_err(|error| stall(Cause::Tls, innermost(&error.without_url())))?;
-        Ok(Client { inner, url: http.url.clone(), headers: authorization(&http.auth)? })
+        let mut headers = authorization(&http.auth)?;
+        for (name, value) in &http.headers {
+            let pair = HeaderName::try_from(name).ok().zip(HeaderValue::try_from(value).ok());
+            let (name, value) =
+                pair.ok_or_else(|| stall(Cause::Setup, format!("headers: {name} cannot be sent as a header")))?;
+            headers.insert(name, value);
+        }
+        Ok(Client { inner, url: http.url.clone(), headers })
     }
 
     /// Sends a request and reads its answer. Whatever is not a complete answer is a stall.

@@ -10,6 +10,9 @@ pub struct Http {
     pub url: String,
     /// `auth`
     pub auth: Auth,
+    /// `headers`: what else every request carries. Names and values that can be sent; none of the names that the client or
+    /// an output sets by itself.
+    pub headers: Vec<(String, String)>,
     /// `tls.ca_file`: trusted beside the system's authorities, PEM.
     pub ca_file: Option<PathBuf>,
     /// `tls.cert_file` and `tls.key_file`: the client's certificate, PEM.

@@ -4,7 +4,8 @@
 use crate::{
     kinds::{kinds, long},
     machine::{self, Machine, Running},
-    read::{self, Stored},
+    read,
+    rig::stored::{self, Stored},
     rig::{event, eventually, millis, seconds},
     server::{Asked, Said, Server},
     world::World,
@@ -58,7 +59,7 @@ impl Cluster {
             if document.is_confirmed {
                 self.repeated.push(id.clone());
             }
-            let (status, kind) = document.put(read::of_document(pair[1], 1));
+            let (status, kind) = document.put(stored::of_document(pair[1], 1));
             has_created |= status == 201;
             let error = json!({ "type": kind, "reason": "said by the script" });
             items.push(match kind {

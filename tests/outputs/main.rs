@@ -12,12 +12,12 @@
 #[path = "../rig/mod.rs"]
 mod rig;
 
+use rig::{kinds, machine};
+
 mod credentials;
 mod elastic;
 mod four;
 mod isolation;
-mod kinds;
-mod machine;
 mod noise;
 mod read;
 mod server;

@@ -4,7 +4,8 @@ use crate::{
     elastic::check_letters,
     kinds::kinds,
     machine::{self, Machine, Running, position},
-    read::{self, Stored, Tally},
+    read::{self, Tally},
+    rig::stored::{self, Stored},
     rig::{event, eventually, lines, millis, seconds},
     server::{Asked, Said, Server},
     world::World,
@@ -146,7 +147,7 @@ impl Collector {
                 true => serde_json::from_str::<String>(event.get()).unwrap().into_bytes(),
                 false => event.get().as_bytes().to_vec(),
             };
-            let stored = read::of_event(|name| fields.get(&format!("auditship_{name}")).cloned(), raw, 1);
+            let stored = stored::of_event(|name| fields.get(&format!("auditship_{name}")).cloned(), raw, 1);
             let id = stored.id.clone();
             if self.confirmed.contains(&id) {
                 self.repeated.push(id.clone());

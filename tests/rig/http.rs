@@ -1,7 +1,11 @@
 //! As much of HTTP/1.1 as the agent and the receiver speak with each other. Written by hand, because the faults are
 //! between the bytes: a body that is taken without an answer, a connection that is cut in the middle.
 
-use std::io::{self, Read};
+use std::{
+    io::{self, Read, Write as _},
+    net::{SocketAddr, TcpStream},
+    time::Duration,
+};
 
 /// A message as it came.
 #[derive(Debug)]
@@ -50,4 +54,26 @@ pub(crate) fn read(stream: &mut (impl Read + ?Sized)) -> io::Result<Option<Messa
     }
     assert_eq!(message.body.len(), len, "the agent does not pipeline");
     Ok(Some(message))
+}
+
+/// Asks in HTTP/1.0, so that the answer ends with the connection. Returns its status and body.
+pub(crate) fn ask(
+    address: SocketAddr,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &[u8],
+) -> io::Result<(u16, Vec<u8>)> {
+    let mut stream = TcpStream::connect(address)?;
+    stream.set_read_timeout(Some(Duration::from_secs(60)))?;
+    let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    let len = body.len();
+    write!(stream, "{method} {path} HTTP/1.0\r\nHost: {address}\r\nContent-Length: {len}\r\n{headers}\r\n")?;
+    stream.write_all(body)?;
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer)?;
+    let end = memchr::memmem::find(&answer, b"\r\n\r\n").ok_or(io::ErrorKind::UnexpectedEof)?;
+    let body = answer.split_off(end + 4);
+    let status = str::from_utf8(&answer).ok().and_then(|head| head.split(' ').nth(1)?.parse().ok());
+    Ok((status.ok_or(io::ErrorKind::InvalidData)?, body))
 }

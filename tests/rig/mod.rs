@@ -5,14 +5,17 @@ mod agent;
 mod check;
 mod destination;
 mod http;
+pub(crate) mod kinds;
+pub(crate) mod machine;
 mod site;
+pub(crate) mod stored;
 mod wire;
 mod writer;
 
 pub(crate) use agent::{Agent, Finished, binary, command, command_of, finish};
 pub(crate) use check::{Tally, check, check_but};
 pub(crate) use destination::{Action, Attempt, Destination, Meeting};
-pub(crate) use http::{Message, read as read_message};
+pub(crate) use http::{Message, ask, read as read_message};
 pub(crate) use site::Site;
 pub(crate) use wire::Seen;
 pub(crate) use writer::{Writer, append, event, lines};

@@ -12,28 +12,27 @@ use std::borrow::Cow;
 struct Log<'a> {
     #[serde(borrow)]
     message: Cow<'a, str>,
-    #[serde(borrow)]
-    auditship: Identity<'a>,
-}
-
-#[derive(Deserialize)]
-struct Identity<'a> {
+    #[serde(rename = "auditship.file")]
     file: &'a str,
-    seq: u64,
-    offset: u64,
+    #[serde(rename = "auditship.seq")]
+    seq: &'a str,
+    #[serde(rename = "auditship.offset")]
+    offset: &'a str,
+    #[serde(rename = "auditship.time_ns")]
     time_ns: &'a str,
+    #[serde(rename = "auditship.encoding")]
     encoding: Option<&'a str>,
 }
 
 /// Reads one log as [`record`](super::encode::record) wrote it, its comma included. Nothing if it is not exactly one.
 pub fn describe(encoded: &[u8]) -> Option<Described> {
-    let Log { message, auditship } = serde_json::from_slice(encoded.strip_suffix(b",")?).ok()?;
-    let file: FileName = auditship.file.parse().ok()?;
-    let time = Nanos(auditship.time_ns.parse().ok()?);
-    let body = match auditship.encoding {
-        None => message.into_owned().into_bytes(),
-        Some("base64") => STANDARD.decode(&*message).ok()?,
+    let log: Log<'_> = serde_json::from_slice(encoded.strip_suffix(b",")?).ok()?;
+    let file: FileName = log.file.parse().ok()?;
+    let body = match log.encoding {
+        None => log.message.into_owned().into_bytes(),
+        Some("base64") => STANDARD.decode(&*log.message).ok()?,
         Some(_) => return None,
     };
-    Some(Described { file, offset: auditship.offset, seq: auditship.seq, time, body })
+    let (offset, seq) = (log.offset.parse().ok()?, log.seq.parse().ok()?);
+    Some(Described { file, offset, seq, time: Nanos(log.time_ns.parse().ok()?), body })
 }

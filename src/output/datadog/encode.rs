@@ -4,11 +4,16 @@
 //! and all that is the same for a stream; readers of JSON do not mind:
 //!
 //! ```text
-//! {"hostname":…,"auditship":{"file":…,"path":…,container           of the file
-//!   ,"id":…,"seq":…,"offset":…,"time_ns":…,"mark":…,"part":…        of the record
-//!   ,"labels":{…}},"ddsource":…,"service":…,"ddtags":…,             of the stream
-//!   "timestamp":…,"message":…},                                     of the record
+//! {"hostname":…,"auditship.file":…,"auditship.path":…,container    of the file
+//!   ,"auditship.id":…,"auditship.seq":…, and so on                 of the record
+//!   ,"auditship.labels.NAME":…,"ddsource":…,"ddtags":…             of the stream
+//!   ,"timestamp":…,"message":…},                                   of the record
 //! ```
+//!
+//! Attributes are flat, and each value is a text, because that is how Datadog's own description of the request has them
+//! (`additionalProperties` of `HTTPLogItem`) and how the OpenTelemetry Collector sends them; what else speaks this protocol
+//! refuses objects and numbers there: VictoriaLogs 1.52 with "unexpected label value type". Datadog finds `a.b` by `@a.b`
+//! like a `b` in an object `a`.
 //!
 //! The line is the text of `message`, byte for byte. Datadog itself reads a message that is JSON.
 
@@ -31,14 +36,14 @@ const MAX_VALUE: usize = 2048;
 /// The most characters of a tag, its name included; Datadog cuts longer ones.
 const MAX_TAG: usize = 200;
 
-/// What is the same in every log of a file: `hostname`, and within `auditship` the file, its path and what is known of
-/// its container. Texts are cut to 2,048 bytes at a character's end.
+/// What is the same in every log of a file: `hostname`, and below `auditship` the file, its path and what is known of its
+/// container. Texts are cut to 2,048 bytes at a character's end.
 pub fn file(origin: &Origin) -> Vec<u8> {
     let mut out = b"{\"hostname\":".to_vec();
     put_text(&mut out, &origin.host);
-    out.extend(b",\"auditship\":{\"file\":\"");
+    out.extend(b",\"auditship.file\":\"");
     out.extend(origin.name.hex());
-    out.extend(b"\",\"path\":");
+    out.extend(b"\",\"auditship.path\":");
     put_text(&mut out, &origin.path);
     if let Some(container) = &origin.container {
         of_container(&mut out, container);
@@ -57,31 +62,23 @@ fn of_container(out: &mut Vec<u8>, container: &Container) {
     ];
     for (name, value) in texts {
         if let Some(value) = value {
-            put_name(out, name);
+            put_own_name(out, name);
             put_text(out, value);
         }
     }
     if let Some(count) = container.restart_count {
-        put_name(out, "restart_count");
-        out.extend(Decimal::new(count.into()).bytes());
+        put_own_name(out, "restart_count");
+        put_text(out, &count.to_string());
     }
 }
 
-/// What is the same in every log of a stream: its labels as they are, the end of `auditship`, `ddsource`, `service`, and
-/// the labels as tags.
+/// What is the same in every log of a stream: its labels as they are, `ddsource`, `service`, and the labels as tags.
 pub fn stream(source: &str, service: &str, labels: &LabelSet) -> Vec<u8> {
     let mut out = Vec::new();
-    put_name(&mut out, "labels");
-    out.push(b'{');
-    for (nth, (name, value)) in labels.iter().enumerate() {
-        if nth > 0 {
-            out.push(b',');
-        }
-        put_text(&mut out, name);
-        out.push(b':');
+    for (name, value) in labels.iter() {
+        put_own_name(&mut out, &["labels.", name].concat());
         put_text(&mut out, value);
     }
-    out.extend(b"}}");
     for (name, value) in [("ddsource", source), ("service", service)] {
         put_name(&mut out, name);
         put_text(&mut out, value);
@@ -111,17 +108,16 @@ pub fn record(out: &mut impl Sink, record: &Record<'_>, heads: Heads<'_>) {
     out.put(b"\"},");
 }
 
-/// Which record it is, as the keys of `auditship` that differ from record to record.
+/// Which record it is, as those of our attributes that differ from record to record.
 fn identity(record: &Record<'_>, file: &FileHead) -> Small<IDENTITY> {
     let mut out = Small::new();
-    out.put(b",\"id\":\"");
+    out.put(b",\"auditship.id\":\"");
     out.put(record_id(file.name, record.offset, &record.leaf).bytes());
-    out.put(b"\",\"seq\":");
+    out.put(b"\",\"auditship.seq\":\"");
     out.put(Decimal::new(record.seq).bytes());
-    out.put(b",\"offset\":");
+    out.put(b"\",\"auditship.offset\":\"");
     out.put(Decimal::new(record.offset).bytes());
-    // As text: readers of JSON round such numbers.
-    out.put(b",\"time_ns\":\"");
+    out.put(b"\",\"auditship.time_ns\":\"");
     signed(&mut out, record.time.0);
     out.byte(b'"');
     if !record.marks.is_none() || record.part.is_some() {
@@ -133,7 +129,7 @@ fn identity(record: &Record<'_>, file: &FileHead) -> Small<IDENTITY> {
 #[cold]
 fn unusual(out: &mut Small<IDENTITY>, marks: Marks, part: Option<Part>) {
     for (nth, name) in marks.names().enumerate() {
-        out.put(if nth == 0 { b",\"mark\":\"" } else { b"," });
+        out.put(if nth == 0 { b",\"auditship.mark\":\"" } else { b"," });
         out.put(name.as_bytes());
     }
     if !marks.is_none() {
@@ -141,23 +137,23 @@ fn unusual(out: &mut Small<IDENTITY>, marks: Marks, part: Option<Part>) {
     }
     if let Some(part) = part {
         let number = Decimal::new(part.number.into());
-        out.put(b",\"part\":");
+        out.put(b",\"auditship.part\":\"");
         out.put(number.bytes());
         if let Some(whole) = part.whole {
-            out.put(b",\"parts\":");
+            out.put(b"\",\"auditship.parts\":\"");
             out.put(number.bytes());
-            out.put(b",\"sha256\":\"");
+            out.put(b"\",\"auditship.sha256\":\"");
             put_hex(out, &whole);
-            out.byte(b'"');
         }
+        out.byte(b'"');
     }
     if marks.has(Marks::INVALID_UTF8) {
-        out.put(b",\"encoding\":\"base64\"");
+        out.put(b",\"auditship.encoding\":\"base64\"");
     }
 }
 
 /// The labels as Datadog takes tags: `name:value,name:value`. A tag has letters, digits and `_-:./`, any other character
-/// becomes `_`; the exact value is in `auditship.labels`.
+/// becomes `_`; the exact value is in `auditship.labels.NAME`.
 fn tags(labels: &LabelSet) -> String {
     let tag = |(name, value): (&str, &str)| -> String {
         let legal = |c: char| if c.is_alphanumeric() || "_-:./".contains(c) { c } else { '_' };
@@ -165,6 +161,11 @@ fn tags(labels: &LabelSet) -> String {
         text.chars().map(legal).take(MAX_TAG).collect()
     };
     labels.iter().map(tag).collect::<Vec<_>>().join(",")
+}
+
+/// `,"auditship.name":`
+fn put_own_name(out: &mut Vec<u8>, name: &str) {
+    put_name(out, &["auditship.", name].concat());
 }
 
 /// `,"name":`
@@ -203,5 +204,5 @@ fn signed<const N: usize>(out: &mut Small<N>, value: i64) {
     out.put(Decimal::new(value.unsigned_abs()).bytes());
 }
 
-/// Room for all that [`identity`] can write: 342 bytes with today's marks.
-const IDENTITY: usize = 384;
+/// Room for all that [`identity`] can write: 440 bytes with today's marks.
+const IDENTITY: usize = 512;

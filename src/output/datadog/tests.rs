@@ -62,8 +62,9 @@ fn a_log_is_these_bytes() {
         None,
         &[],
         &[
-            r#"{"hostname":"node \"7\"","auditship":{"file":"00000000000000ab","path":"/var/log/a.jsonl""#,
-            r#","id":"00000000000000ab-7-ba7816bf8f01cfea","seq":3,"offset":7,"time_ns":"1999999","labels":{}}"#,
+            r#"{"hostname":"node \"7\"","auditship.file":"00000000000000ab","auditship.path":"/var/log/a.jsonl""#,
+            r#","auditship.id":"00000000000000ab-7-ba7816bf8f01cfea","auditship.seq":"3","auditship.offset":"7""#,
+            r#","auditship.time_ns":"1999999""#,
             r#","ddsource":"auditship","service":"auditship","ddtags":"","timestamp":1,"message":"abc"}"#,
         ],
     );
@@ -84,12 +85,14 @@ fn a_log_is_these_bytes() {
         Some(container),
         &[("tenant", "a, b"), ("event", "log in")],
         &[
-            r#"{"hostname":"node \"7\"","auditship":{"file":"00000000000000ab","path":"/var/log/a.jsonl""#,
-            r#","namespace":"shop","pod":"api-1","pod_uid":"u-1","container":"api","container_id":"f0","restart_count":2"#,
-            r#","id":"00000000000000ab-18446744073709551615-0101010101010101","seq":18446744073709551615"#,
-            r#","offset":18446744073709551615,"time_ns":"-9223372036854775808","mark":"malformed,invalid_utf8""#,
-            r#","part":4,"parts":4,"sha256":"a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5""#,
-            r#","encoding":"base64","labels":{"event":"log in","tenant":"a, b"}}"#,
+            r#"{"hostname":"node \"7\"","auditship.file":"00000000000000ab","auditship.path":"/var/log/a.jsonl""#,
+            r#","auditship.namespace":"shop","auditship.pod":"api-1","auditship.pod_uid":"u-1""#,
+            r#","auditship.container":"api","auditship.container_id":"f0","auditship.restart_count":"2""#,
+            r#","auditship.id":"00000000000000ab-18446744073709551615-0101010101010101""#,
+            r#","auditship.seq":"18446744073709551615","auditship.offset":"18446744073709551615""#,
+            r#","auditship.time_ns":"-9223372036854775808","auditship.mark":"malformed,invalid_utf8""#,
+            r#","auditship.part":"4","auditship.parts":"4","auditship.sha256":"a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5""#,
+            r#","auditship.encoding":"base64","auditship.labels.event":"log in","auditship.labels.tenant":"a, b""#,
             r#","ddsource":"auditship","service":"auditship","ddtags":"event:log_in,tenant:a__b""#,
             r#","timestamp":-9223372036855,"message":"/3si"}"#,
         ],
@@ -112,7 +115,7 @@ fn tags_have_only_what_datadog_takes() {
         let log = read(&encoded(&record(b"x"), &origin("h", "/p", None), &labels(pairs)));
         assert_eq!(log["ddtags"], expect);
         for (name, value) in pairs {
-            assert_eq!(log["auditship"]["labels"][name], **value);
+            assert_eq!(log[format!("auditship.labels.{name}")], **value);
         }
     }
     check(&[("a", "b")], "a:b");
@@ -126,7 +129,7 @@ fn values_are_cut_at_a_character() {
     #[track_caller]
     fn check(given: &str, expect: &str) {
         let log = read(&encoded(&record(b"x"), &origin(given, given, None), &labels(&[("a", given)])));
-        for value in [&log["hostname"], &log["auditship"]["path"], &log["auditship"]["labels"]["a"]] {
+        for value in [&log["hostname"], &log["auditship.path"], &log["auditship.labels.a"]] {
             assert_eq!(*value, *expect);
         }
     }
@@ -289,8 +292,8 @@ proptest! {
         let logs: Vec<Value> = serde_json::from_slice(&body).unwrap();
         prop_assert_eq!(logs.len(), records.len());
         for ((log, record), encoded) in logs.iter().zip(&records).zip(&encoded) {
-            let (message, own) = (log["message"].as_str().unwrap(), &log["auditship"]);
-            let sent = match own["encoding"].as_str() {
+            let (message, own) = (log["message"].as_str().unwrap(), |name: &str| &log[format!("auditship.{name}")]);
+            let sent = match own("encoding").as_str() {
                 None => message.as_bytes().to_vec(),
                 Some(encoding) => {
                     prop_assert_eq!(encoding, "base64");
@@ -298,13 +301,17 @@ proptest! {
                 }
             };
             prop_assert_eq!(sent.as_slice(), record.body);
-            prop_assert_eq!((&log["hostname"], &own["path"]), (&json!(host), &json!(path)));
+            prop_assert_eq!((&log["hostname"], own("path")), (&json!(host), &json!(path)));
             prop_assert_eq!(&log["timestamp"], &json!(record.time.0.div_euclid(1_000_000)));
-            let exact: Vec<_> = own["labels"].as_object().unwrap().iter().collect();
-            let pairs: Vec<_> = labels.iter().map(|(name, value)| (name.to_owned(), json!(value))).collect();
-            prop_assert_eq!(exact, pairs.iter().map(|(name, value)| (name, value)).collect::<Vec<_>>());
+            // Flat, and texts, all but the time.
+            let (times, texts): (Vec<_>, Vec<_>) = log.as_object().unwrap().iter().partition(|(_, value)| value.is_i64());
+            prop_assert_eq!(times.len(), 1);
+            prop_assert!(texts.iter().all(|(_, value)| value.is_string()));
+            let exact = |(name, _): &(&String, _)| name.strip_prefix("auditship.labels.").map(str::to_owned);
+            let labelled: Vec<_> = texts.iter().filter_map(|pair| Some((exact(pair)?, pair.1.as_str()?))).collect();
+            prop_assert_eq!(labelled, labels.iter().map(|(name, value)| (name.to_owned(), value)).collect::<Vec<_>>());
             let described = describe::describe(encoded).unwrap();
-            prop_assert_eq!(&own["id"], &json!(described.id()));
+            prop_assert_eq!(own("id"), &json!(described.id()));
             let (file, body) = (FileName(0xab), record.body.to_vec());
             let (offset, seq, time) = (record.offset, record.seq, record.time);
             prop_assert_eq!(described, crate::output::Described { file, offset, seq, time, body });

@@ -86,6 +86,7 @@ fn pods(address: SocketAddr, every: u64, pause: u64, timeout: u64) -> Pods {
         ca_file: None,
         client_cert: None,
         proxy: None,
+        headers: Vec::new(),
         timeout: Duration::from_millis(timeout),
     };
     let wanted = Arc::new(["app".to_owned()].into());

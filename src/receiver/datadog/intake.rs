@@ -38,7 +38,8 @@ struct Reserved<'a> {
     #[serde(borrow)]
     message: Cow<'a, str>,
     timestamp: Option<Time<'a>>,
-    auditship: Option<Value>,
+    #[serde(borrow, rename = "auditship.id")]
+    id: Option<Cow<'a, str>>,
     // They are checked, no more.
     #[serde(default, rename = "ddsource")]
     _source: Option<String>,
@@ -117,7 +118,7 @@ fn log(object: &str, now: i64) -> serde_json::Result<Log> {
     }
     let reserved: Reserved<'_> = serde_json::from_str(object)?;
     let time = reserved.timestamp.map_or(Ok(now), |time| time.millis())?;
-    let id = reserved.auditship.as_ref().and_then(|own| own.get("id")?.as_str()).map(str::to_owned);
+    let id = reserved.id.map(Cow::into_owned);
     Ok(Log { object: object.to_owned(), message: reserved.message.into_owned(), time, id })
 }
 

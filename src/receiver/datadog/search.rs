@@ -141,7 +141,11 @@ fn has(shown: &Value, key: &str, value: &str) -> bool {
     match key {
         "host" | "service" => is(&shown[key]),
         key => match key.strip_prefix('@') {
-            Some(path) => is(path.split('.').fold(&shown["attributes"], |at, name| &at[name])),
+            // A dot can be in a key or lie between two.
+            Some(path) => {
+                let own = &shown["attributes"];
+                is(own.get(path).unwrap_or_else(|| path.split('.').fold(own, |at, name| &at[name])))
+            }
             None => shown["tags"].as_array().is_some_and(|tags| {
                 let mut pairs = tags.iter().filter_map(|tag| tag.as_str()?.split_once(':'));
                 pairs.any(|(name, tag)| name == key && (value == "*" || tag == value))

@@ -149,7 +149,7 @@ fn a_log_that_is_too_long_loses_its_end_behind_a_202() {
     fn check(message: &str, expect: &str) {
         let options = DatadogOptions { max_log: 100, ..DatadogOptions::default() };
         let datadog = Datadog::new(options);
-        let object = json!({ "message": message, "auditship": { "id": "a" } });
+        let object = json!({ "message": message, "auditship.id": "a" });
         assert_eq!(send(&datadog, &json_headers(), object.to_string()).0, 202);
         assert_eq!(messages(&datadog), [expect]);
         let stored = String::from_utf8(datadog.entries().remove(0).object).unwrap();
@@ -158,13 +158,13 @@ fn a_log_that_is_too_long_loses_its_end_behind_a_202() {
         let counts = datadog.counts();
         assert_eq!((counts.truncated, counts.accepted), (u64::from(message != expect), 1));
     }
-    // Beside its message the object has 37 bytes.
-    let just = "x".repeat(63);
+    // Beside its message the object has 33 bytes.
+    let just = "x".repeat(67);
     check(&just, &just);
     check(&format!("{just}y"), &just);
-    check(&"\n".repeat(50), &"\n".repeat(31));
-    check(&"\u{1}".repeat(50), &"\u{1}".repeat(10));
-    check(&"€".repeat(50), &"€".repeat(21));
+    check(&"\n".repeat(50), &"\n".repeat(33));
+    check(&"\u{1}".repeat(50), &"\u{1}".repeat(11));
+    check(&"€".repeat(50), &"€".repeat(22));
 }
 
 #[test]
@@ -192,7 +192,7 @@ fn what_is_too_old_is_dropped_behind_a_202() {
 #[test]
 fn what_comes_twice_is_counted() {
     let datadog = datadog();
-    let log = |id: &str, message: &str| json!({ "message": message, "auditship": { "id": id } });
+    let log = |id: &str, message: &str| json!({ "message": message, "auditship.id": id });
     for body in [
         json!([log("1", "a"), log("2", "b")]),
         json!([log("1", "a"), log("1", "a"), log("2", "other")]),

@@ -22,7 +22,7 @@ fn filled() -> Datadog {
     let log = |nth: i64, service: &str, tags: &str| {
         json!({
             "message": format!("m{nth}"), "timestamp": NOW - nth * 1000, "hostname": "h", "service": service,
-            "ddsource": "src", "ddtags": tags, "auditship": { "id": format!("i{nth}"), "seq": nth },
+            "ddsource": "src", "ddtags": tags, "auditship.id": format!("i{nth}"), "own": { "seq": nth },
         })
     };
     let logs = json!([log(3, "s", "a:1"), log(1, "t", "a:1,b:x y"), log(2, "s", "a:2"), log(1, "t", "a:1,b:x y")]);
@@ -45,7 +45,7 @@ fn queries() {
     check(r#"b:"x y""#, &["m1", "m1"]);
     check("b:*", &["m1", "m1"]);
     check("@auditship.id:i2 host:h source:src", &["m2"]);
-    check("@auditship.seq:3", &["m3"]);
+    check("@own.seq:3", &["m3"]);
     check("@auditship.nothing:*", &[]);
     for wrong in ["word", "a:", ":b", "-a:1", "(a:1 OR a:2)", r#"a:"x"#] {
         let error = search(&filled(), &json!({ "filter": { "query": wrong } })).unwrap_err();
@@ -108,7 +108,7 @@ fn a_log_is_shown_as_datadog_does() {
         answer["data"][0]["attributes"],
         json!({
             "timestamp": "2026-11-21T23:59:59.000Z", "host": "h", "service": "t", "message": "m1",
-            "tags": ["a:1", "b:x y", "source:src"], "attributes": { "auditship": { "id": "i1", "seq": 1 } },
+            "tags": ["a:1", "b:x y", "source:src"], "attributes": { "auditship.id": "i1", "own": { "seq": 1 } },
         })
     );
 }

@@ -1,6 +1,6 @@
 //! Lines of all kinds.
 
-use crate::rig::event;
+use super::event;
 
 /// So many of them, among them those that a destination cannot take as they are. Most have `prefix` and their number in
 /// them; the empty ones and `{}` are all alike.

@@ -1,11 +1,10 @@
 //! A machine with the agent on it: its folders, its configuration, and what the agent says of itself.
 
-use crate::rig::{self, Agent, append, eventually, seconds};
+use super::{Agent, append, command, eventually, finish, http, seconds};
 use serde_json::Value;
 use std::{
     fs,
-    io::{Read as _, Write as _},
-    net::{SocketAddr, TcpStream},
+    net::SocketAddr,
     path::PathBuf,
     time::{Duration, Instant},
 };
@@ -85,7 +84,7 @@ impl Machine {
     }
 
     pub(crate) fn start(&self) -> Running {
-        let agent = Agent::spawn(rig::command().arg("run").arg("-c").arg(self.prepare()));
+        let agent = Agent::spawn(command().arg("run").arg("-c").arg(self.prepare()));
         let mut address = None;
         eventually(seconds(20), "the agent serves its status", || {
             address = agent.log().iter().find_map(|line| line["admin"].as_str()?.parse::<SocketAddr>().ok());
@@ -96,7 +95,7 @@ impl Machine {
 
     /// What `auditship status` says while no agent runs.
     pub(crate) fn status(&self) -> Value {
-        let done = rig::finish(rig::command().args(["status", "--json", "--offline", "-c"]).arg(self.prepare()));
+        let done = finish(command().args(["status", "--json", "--offline", "-c"]).arg(self.prepare()));
         assert_eq!(done.code, Some(0), "{done:?}");
         serde_json::from_str(&done.stdout).unwrap()
     }
@@ -169,11 +168,6 @@ impl Running {
 
 /// Status and body of an answer; nothing when there is none.
 pub(crate) fn get(address: SocketAddr, path: &str) -> Option<(u16, String)> {
-    let mut stream = TcpStream::connect(address).ok()?;
-    stream.set_read_timeout(Some(seconds(20))).unwrap();
-    write!(stream, "GET {path} HTTP/1.0\r\nHost: {address}\r\n\r\n").ok()?;
-    let mut text = String::new();
-    stream.read_to_string(&mut text).ok()?;
-    let (head, body) = text.split_once("\r\n\r\n")?;
-    Some((head.split(' ').nth(1)?.parse().ok()?, body.to_owned()))
+    let (status, body) = http::ask(address, "GET", path, &[], b"").ok()?;
+    Some((status, String::from_utf8(body).ok()?))
 }
