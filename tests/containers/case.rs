@@ -3,7 +3,7 @@
 use crate::{
     engine::{Container, Engine},
     proof::{Arrived, check, number_of},
-    rig::{Agent, Destination, Meeting, Site, chance, eventually, millis, seconds},
+    rig::{Agent, Destination, Meeting, Report, Site, chance, eventually, millis, seconds},
     story::{LINES, PREFIX, Story},
     witness::{Form, Witness},
 };
@@ -310,6 +310,15 @@ impl Run<'_> {
             wrote.as_secs_f64(),
             started.elapsed().as_secs_f64(),
         );
+        Report {
+            name: name.into(),
+            lines: truth.len() - signs.len(),
+            missing: tally.missing,
+            altered: tally.torn,
+            seconds: started.elapsed().as_secs_f64(),
+            ..Report::default()
+        }
+        .write();
         let rotations = seen.files - 1;
         assert!(self.case.rotations.contains(&rotations), "{name}: {rotations} rotations");
         let few = LINES / 1000;

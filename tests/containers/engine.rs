@@ -1,6 +1,6 @@
 //! A container runtime of the tests' own: its folders, its processes, and nothing of them left at the end.
 
-use crate::rig::{eventually, millis, seconds};
+use crate::rig::{Report, eventually, millis, seconds};
 use rustix::process::{Pid, Signal, geteuid, kill_process};
 use std::{
     ffi::OsString,
@@ -46,6 +46,7 @@ pub(crate) fn is_possible(name: &str, programs: &[&str]) -> bool {
 
 pub(crate) fn skipped(name: &str, why: &str) {
     println!("{name}: SKIPPED: {why}");
+    Report { name: name.into(), skipped: Some(why.into()), ..Report::default() }.write();
 }
 
 pub(crate) struct Engine {

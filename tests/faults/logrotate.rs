@@ -1,7 +1,7 @@
 //! The real logrotate, in the shapes in which it is configured, with the agent running and stopped.
 
 use crate::{
-    rig::{eventually, seconds},
+    rig::{Report, eventually, seconds},
     world::World,
 };
 use std::{
@@ -10,7 +10,7 @@ use std::{
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     process::Command,
-    time::{SystemTime, UNIX_EPOCH},
+    time::{Instant, SystemTime, UNIX_EPOCH},
 };
 
 /// A program in PATH, or where distributions keep those of the administrator.
@@ -48,8 +48,11 @@ fn unix_second() -> u64 {
 
 fn check(shape: &Shape) {
     let Some(logrotate) = find("logrotate") else {
+        let skipped = Some("there is no logrotate on this machine".into());
+        Report { name: shape.name.into(), skipped, ..Report::default() }.write();
         return println!("{}: SKIPPED, there is no logrotate on this machine", shape.name);
     };
+    let started = Instant::now();
     let mut world = World::new(shape.name);
     let old = world.site.path("old");
     fs::create_dir(&old).unwrap();
@@ -92,7 +95,16 @@ fn check(shape: &Shape) {
     let files = folders.iter().flat_map(|folder| fs::read_dir(folder).unwrap().flatten());
     let count = files.filter(|item| item.path().is_file()).count();
     assert_eq!(count, 8, "seven rotations");
-    world.finish_once();
+    let tally = world.finish_once();
+    Report {
+        name: shape.name.into(),
+        lines: world.truth.len(),
+        missing: tally.missing,
+        duplicates: tally.duplicates(),
+        seconds: started.elapsed().as_secs_f64(),
+        ..Report::default()
+    }
+    .write();
 }
 
 fn rotate(logrotate: &Path, state: &Path, config: &Path) {

@@ -69,7 +69,8 @@ impl Machine {
         fs::rename(new, path).unwrap();
     }
 
-    fn prepare(&self) -> PathBuf {
+    /// Writes the configuration. Returns its path.
+    pub(crate) fn config(&self) -> PathBuf {
         let path = |name: &str| self.dir.path().join(name);
         let (state, logs, agent) = (path("state"), path("logs/*.jsonl"), &self.agent);
         let outputs = self.outputs.replace("TOKEN", path("token").to_str().unwrap());
@@ -84,7 +85,7 @@ impl Machine {
     }
 
     pub(crate) fn start(&self) -> Running {
-        let agent = Agent::spawn(command().arg("run").arg("-c").arg(self.prepare()));
+        let agent = Agent::spawn(command().arg("run").arg("-c").arg(self.config()));
         let mut address = None;
         eventually(seconds(20), "the agent serves its status", || {
             address = agent.log().iter().find_map(|line| line["admin"].as_str()?.parse::<SocketAddr>().ok());
@@ -95,7 +96,7 @@ impl Machine {
 
     /// What `auditship status` says while no agent runs.
     pub(crate) fn status(&self) -> Value {
-        let done = finish(command().args(["status", "--json", "--offline", "-c"]).arg(self.prepare()));
+        let done = finish(command().args(["status", "--json", "--offline", "-c"]).arg(self.config()));
         assert_eq!(done.code, Some(0), "{done:?}");
         serde_json::from_str(&done.stdout).unwrap()
     }

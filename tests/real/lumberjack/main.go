@@ -1,0 +1,36 @@
+// A program that logs through lumberjack: each line of its standard input goes into the file, which lumberjack renames
+// when it is full, compresses, and begins anew.
+//
+//	writer FILE MEGABYTES
+package main
+
+import (
+	"bufio"
+	"log"
+	"os"
+	"strconv"
+
+	"gopkg.in/natefinch/lumberjack.v2"
+)
+
+func main() {
+	megabytes, err := strconv.Atoi(os.Args[2])
+	if err != nil {
+		log.Fatal(err)
+	}
+	// Backups are kept for ever: what is deleted before it is read is another matter.
+	file := &lumberjack.Logger{Filename: os.Args[1], MaxSize: megabytes, Compress: true}
+	lines := bufio.NewReader(os.Stdin)
+	for {
+		line, err := lines.ReadBytes('\n')
+		if _, err := file.Write(line); err != nil {
+			log.Fatal(err)
+		}
+		if err != nil {
+			break
+		}
+	}
+	if err := file.Close(); err != nil {
+		log.Fatal(err)
+	}
+}

@@ -1,0 +1,294 @@
+//! OpenSearch, embedded from its own artifacts. It is read back by search.
+
+use crate::{
+    program::{Program, Server},
+    rig::{
+        self, ask, event, eventually,
+        kinds::{kinds, long},
+        lines,
+        machine::{self, Machine, Running},
+        millis, seconds,
+        stored::{Stored, compare, of_document},
+    },
+    table::{Outcome, Table},
+};
+use serde_json::{Value, json, value::RawValue};
+use std::{cell::LazyCell, fs, path::Path, thread};
+
+const JSON: &[(&str, &str)] = &[("Content-Type", "application/json")];
+
+pub(crate) fn run(program: &Program, table: &mut Table) {
+    let node = LazyCell::new(|| {
+        let node = program.start(&[]);
+        for (name, file) in [("audit", "index-template.json"), ("audit-stream", "data-stream-template.json")] {
+            let template = ours(file);
+            node.put(&format!("/_index_template/{name}"), &template);
+        }
+        node
+    });
+    table.case(program, "indices by event time, our template: every kind of line, kill -9", || indices(&node));
+    table.case(program, "data stream, our template: every kind of line, rollover, kill -9", || stream(&node));
+    table.case(program, "strict mapping: refused lines to the dead letters, then replay", || strict(&node));
+    table.case(program, "index read-only, then released", || {
+        blocked(&node, "audit-2024.01", "{\"index.blocks.read_only_allow_delete\":true}", "2024-01-01")
+    });
+    table.case(program, "index closed to writes, then released", || {
+        blocked(&node, "audit-2024.02", "{\"index.blocks.write\":true}", "2024-02-01")
+    });
+    table.case(program, "whole cluster read-only, then released", || cluster_blocked(&node));
+    table.case(program, "bodies in zstd", || zstd(&node));
+    drop(node);
+    table.case(program, "413: batches and a line over http.max_content_length", || too_large(program));
+}
+
+/// A template of `deploy/elasticsearch/opensearch`, as it is loaded.
+fn ours(file: &str) -> String {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/elasticsearch/opensearch");
+    fs::read_to_string(folder.join(file)).unwrap()
+}
+
+impl Server {
+    /// A request that must succeed.
+    fn asked(&self, method: &str, path: &str, body: &str) -> Vec<u8> {
+        let (status, answer) = ask(self.address, method, path, JSON, body.as_bytes()).unwrap();
+        assert_eq!(status / 100, 2, "{method} {path}: {status}: {}", String::from_utf8_lossy(&answer));
+        answer
+    }
+
+    fn put(&self, path: &str, body: &str) {
+        self.asked("PUT", path, body);
+    }
+
+    /// Every document of these indices.
+    fn documents(&self, target: &str) -> Vec<Stored> {
+        #[derive(serde::Deserialize)]
+        struct Page<'a> {
+            #[serde(rename = "_scroll_id")]
+            scroll_id: String,
+            #[serde(borrow)]
+            hits: Hits<'a>,
+        }
+        #[derive(serde::Deserialize)]
+        struct Hits<'a> {
+            #[serde(borrow)]
+            hits: Vec<Hit<'a>>,
+        }
+        #[derive(serde::Deserialize)]
+        struct Hit<'a> {
+            #[serde(rename = "_id")]
+            id: String,
+            #[serde(borrow, rename = "_source")]
+            source: &'a RawValue,
+        }
+        self.asked("POST", &format!("/{target}/_refresh"), "");
+        let mut documents = Vec::new();
+        let mut answer = self.asked("POST", &format!("/{target}/_search?scroll=1m"), "{\"size\":2000}");
+        loop {
+            let page: Page<'_> = serde_json::from_slice(&answer).unwrap();
+            if page.hits.hits.is_empty() {
+                return documents;
+            }
+            for hit in page.hits.hits {
+                let stored = of_document(hit.source.get().as_bytes(), 1);
+                assert_eq!(stored.id, hit.id, "event.id is not the _id");
+                documents.push(stored);
+            }
+            let next = json!({ "scroll": "1m", "scroll_id": page.scroll_id }).to_string();
+            answer = self.asked("POST", "/_search/scroll", &next);
+        }
+    }
+
+    /// How many documents it has refused, those that it had already included.
+    fn refusals(&self, target: &str) -> u64 {
+        let stats: Value =
+            serde_json::from_slice(&self.asked("GET", &format!("/{target}/_stats/indexing"), "")).unwrap();
+        stats["_all"]["total"]["indexing"]["index_failed"].as_u64().unwrap()
+    }
+}
+
+/// Lines of every kind, and one whose value is over what Lucene takes as a term.
+fn every_kind(prefix: &str) -> Vec<Vec<u8>> {
+    let mut truth = kinds(prefix, 10_000);
+    truth[5_555] = long(&format!("{prefix}-5555"));
+    truth[6_666] =
+        format!("{{\"id\":\"{prefix}-6666\",\"event_type\":\"read\",\"query\":\"{}\"}}", "x".repeat(40_000)).into();
+    truth
+}
+
+/// Written in pieces, with the agent killed again and again. Returns the last one.
+fn with_kills(machine: &Machine, truth: &[Vec<u8>], mut between: impl FnMut(usize)) -> Running {
+    for (nth, lines) in truth.chunks(truth.len() / 10).enumerate() {
+        machine.append("app.jsonl", lines);
+        let mut agent = machine.start();
+        thread::sleep(millis(400));
+        agent.agent.kill_9();
+        between(nth);
+    }
+    let agent = machine.start();
+    agent.delivered(seconds(120), None);
+    agent
+}
+
+fn indices(node: &Server) -> Outcome {
+    let machine = Machine::new(machine::elastic(
+        &node.url(),
+        "index = \"audit-%Y.%m\"\nbatch = { max_wait = \"100ms\", max_bytes = \"64KiB\" }",
+    ));
+    let truth = every_kind("i");
+    with_kills(&machine, &truth, |_| {}).agent.end();
+    machine.has_no_letters();
+    let (stored, again) = (node.documents("audit-2*"), node.refusals("audit-2*"));
+    assert!(stored.iter().filter(|record| record.is_object).count() > truth.len() / 2, "no audit objects");
+    Outcome::of(&compare(&stored, &[truth.clone()]), truth.len()).note(format!("{again} documents came twice: 409"))
+}
+
+fn stream(node: &Server) -> Outcome {
+    let more = "data_stream = \"audit-stream\"\nbatch = { max_wait = \"100ms\", max_bytes = \"64KiB\" }";
+    let machine = Machine::new(machine::elastic(&node.url(), more));
+    let truth = every_kind("s");
+    let mut rollovers = 0;
+    let mut agent = with_kills(&machine, &truth, |nth| {
+        if nth % 3 == 2 {
+            node.asked("POST", "/audit-stream/_rollover", "");
+            rollovers += 1;
+        }
+    });
+    agent.agent.end();
+    machine.has_no_letters();
+    Outcome::of(&compare(&node.documents("audit-stream"), &[truth.clone()]), truth.len())
+        .note(format!("{rollovers} rollovers behind a kill"))
+}
+
+/// A mapping that takes only some of the lines, in whatever form, until it is mended.
+fn strict(node: &Server) -> Outcome {
+    let template = |action: &str| {
+        let mut template: Value = serde_json::from_str(&ours("data-stream-template.json")).unwrap();
+        template["index_patterns"] = json!(["strict-stream"]);
+        template["priority"] = json!(700);
+        template["template"]["mappings"]["dynamic"] = json!("strict");
+        template["template"]["mappings"]["properties"]["event"]["properties"]["action"] = json!({ "type": action });
+        // What our template leaves to `dynamic: false`.
+        template["template"]["mappings"]["properties"]["ecs"] = json!({ "type": "object", "enabled": false });
+        template.to_string()
+    };
+    node.put("/_index_template/strict", &template("ip"));
+    let machine = Machine::new(machine::elastic(
+        &node.url(),
+        "data_stream = \"strict-stream\"\nbatch = { max_wait = \"100ms\", max_bytes = \"64KiB\" }",
+    ));
+    let truth: Vec<Vec<u8>> =
+        (0..2_000).map(|n| event(&format!("m-{n}"), if n % 7 == 0 { "login" } else { "10.0.0.7" }, "acme")).collect();
+    machine.append("app.jsonl", &truth);
+    let mut agent = machine.start();
+    agent.delivered(seconds(120), None);
+    agent.agent.end();
+    let refused = truth.iter().enumerate().filter(|(n, _)| n % 7 == 0).count();
+    let letters = machine.letters("elastic");
+    assert_eq!(letters.len(), refused, "dead letters");
+    for letter in &letters {
+        let body = letter["body"].as_str().unwrap();
+        let number: usize =
+            serde_json::from_str::<Value>(body).unwrap()["id"].as_str().unwrap()[2..].parse().unwrap();
+        assert!(number.is_multiple_of(7) && truth[number] == body.as_bytes(), "{letter}");
+        assert!(letter["reason"].as_str().unwrap().contains("ip"), "{letter}");
+    }
+    let before = compare(&node.documents("strict-stream"), &[truth.clone()]);
+    assert_eq!((before.missing.len(), before.duplicates, before.altered.len()), (refused, 0, 0), "{before:?}");
+
+    node.put("/_index_template/strict", &template("keyword"));
+    node.asked("POST", "/strict-stream/_rollover", "");
+    let done = rig::finish(rig::command().args(["replay", "--output", "elastic", "-c"]).arg(machine.config()));
+    assert_eq!(done.code, Some(0), "{done:?}");
+    machine.has_no_letters();
+    Outcome::of(&compare(&node.documents("strict-stream"), &[truth.clone()]), truth.len())
+        .note(format!("{refused} refused, and sent after the mapping was mended"))
+}
+
+/// Events of one day, so that they are in an index of their own.
+fn of_day(day: &str, count: usize) -> Vec<Vec<u8>> {
+    let line = |n: usize| format!("{{\"ts\":\"{day}T12:00:00Z\",\"id\":\"{day}-{n}\",\"event_type\":\"read\"}}");
+    (0..count).map(|n| line(n).into_bytes()).collect()
+}
+
+/// The index takes nothing for a while: that is a stall, not a refusal of what is sent.
+fn blocked(node: &Server, index: &str, block: &str, day: &str) -> Outcome {
+    let machine =
+        Machine::new(machine::elastic(&node.url(), "index = \"audit-%Y.%m\"\nbatch = { max_wait = \"100ms\" }"));
+    let truth = of_day(day, 2_000);
+    machine.append("app.jsonl", &truth[..1_000]);
+    let mut agent = machine.start();
+    agent.delivered(seconds(60), None);
+    node.put(&format!("/{index}/_settings"), block);
+    machine.append("app.jsonl", &truth[1_000..]);
+    let alarm = stalls(&agent);
+    node.put(&format!("/{index}/_settings"), &block.replace("true", "null"));
+    agent.delivered(seconds(120), None);
+    agent.agent.end();
+    machine.has_no_letters();
+    Outcome::of(&compare(&node.documents(index), &[truth.clone()]), truth.len()).note(alarm)
+}
+
+fn cluster_blocked(node: &Server) -> Outcome {
+    let machine =
+        Machine::new(machine::elastic(&node.url(), "index = \"audit-%Y.%m\"\nbatch = { max_wait = \"100ms\" }"));
+    let truth = of_day("2024-03-01", 2_000);
+    machine.append("app.jsonl", &truth[..1_000]);
+    let mut agent = machine.start();
+    agent.delivered(seconds(60), None);
+    let block = |to: Value| json!({ "persistent": { "cluster.blocks.read_only_allow_delete": to } }).to_string();
+    node.put("/_cluster/settings", &block(json!(true)));
+    machine.append("app.jsonl", &truth[1_000..]);
+    let alarm = stalls(&agent);
+    node.put("/_cluster/settings", &block(Value::Null));
+    agent.delivered(seconds(120), None);
+    agent.agent.end();
+    machine.has_no_letters();
+    Outcome::of(&compare(&node.documents("audit-2024.03"), &[truth.clone()]), truth.len()).note(alarm)
+}
+
+/// Waits for the alarm, and some time more in which nothing may be given up. Returns what it says.
+fn stalls(agent: &Running) -> String {
+    let mut said = String::new();
+    eventually(seconds(60), "the agent says that the output waits", || {
+        let alarms = agent.alarms("elastic", "block");
+        said = alarms
+            .first()
+            .map(|alarm| alarm["error"].as_str().or(alarm["message"].as_str()).unwrap_or("").into())
+            .unwrap_or_default();
+        !alarms.is_empty()
+    });
+    thread::sleep(seconds(3));
+    said
+}
+
+fn zstd(node: &Server) -> Outcome {
+    let machine = Machine::new(machine::elastic(
+        &node.url(),
+        "index = \"zstd\"\ncompression = \"zstd\"\nbatch = { max_wait = \"100ms\" }",
+    ));
+    let truth = lines("z", 5_000);
+    machine.append("app.jsonl", &truth);
+    let mut agent = machine.start();
+    agent.delivered(seconds(60), None);
+    agent.agent.end();
+    machine.has_no_letters();
+    Outcome::of(&compare(&node.documents("zstd"), &[truth.clone()]), truth.len())
+}
+
+fn too_large(program: &Program) -> Outcome {
+    let node = program.start(&["http.max_content_length=200kb"]);
+    let machine = Machine::new(machine::elastic(&node.url(), "index = \"large\"\nbatch = { max_wait = \"100ms\" }"));
+    let mut truth = lines("l", 5_000);
+    // Not JSON, so that there is no second, plainer form that is smaller.
+    truth[2_500] = format!("l-2500 {}", "x".repeat(250_000)).into_bytes();
+    machine.append("app.jsonl", &truth);
+    let mut agent = machine.start();
+    agent.delivered(seconds(120), None);
+    agent.agent.end();
+    let letters = machine.letters("elastic");
+    assert_eq!(letters.len(), 1, "{:?}", letters.iter().map(|letter| &letter["reason"]).collect::<Vec<_>>());
+    assert_eq!(letters[0]["body"].as_str().unwrap().as_bytes(), truth[2_500]);
+    let mut findings = compare(&node.documents("large"), &[truth.clone()]);
+    findings.missing.retain(|line| *line != truth[2_500]);
+    Outcome::of(&findings, truth.len()).note("one line that is over the limit alone is in the dead letters")
+}

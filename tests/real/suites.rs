@@ -1,0 +1,105 @@
+//! The suites that have real writers of their own: they put down what they found, and the table takes it up.
+
+use crate::{
+    rig::Report,
+    table::{Limit, Outcome, Row, Table, Verdict},
+};
+use std::{
+    fs,
+    process::{Command, Stdio},
+    time::Duration,
+};
+
+/// The arguments of `cargo test`.
+const SUITES: &[&[&str]] = &[&["--test", "containers"], &["--test", "faults", "logrotate"]];
+
+/// Programs by the first word of a case, and what prints their version.
+const PROGRAMS: &[(&str, &str, &[&str])] = &[
+    ("docker", "Docker", &["dockerd", "--version"]),
+    ("conmon", "conmon", &["conmon", "--version"]),
+    ("logrotate", "logrotate", &["logrotate", "--version"]),
+];
+
+/// Cases in which the runtime destroys what was not read.
+const DESTROYS: &[(&str, &str)] = &[
+    (
+        "docker max-file=1",
+        "a rotation with `max-file=1` deletes what was not read: a line that no running agent had opened, or that is cut in \
+         the moment of a kill, can be lost, at most one in a thousand here. Use `max-file=2` or more",
+    ),
+    (
+        "conmon max-size",
+        "a rotation of conmon renames over what was not read: a line that no running agent had opened, or that is cut in the \
+         moment of a kill, can be lost, at most one in a thousand here. The kubelet rotates by itself and does not do this",
+    ),
+];
+
+/// Reports that are there already are taken: `AUDITSHIP_REPORTS` names the file that `cargo test` wrote them to.
+pub(crate) fn run(table: &mut Table) {
+    let own = tempfile::NamedTempFile::new().unwrap();
+    let there = Report::file().filter(|path| fs::metadata(path).is_ok_and(|file| file.len() > 0));
+    let path = there.clone().unwrap_or_else(|| own.path().to_path_buf());
+    if there.is_none() {
+        for suite in SUITES {
+            if PROGRAMS.iter().any(|(key, name, _)| {
+                table.wants(name, key) && (suite.contains(&"containers") == (*key != "logrotate"))
+            }) {
+                cargo_test(table, suite, &path);
+            }
+        }
+    }
+    let text = fs::read_to_string(path).unwrap();
+    let mut reports: Vec<Report> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    reports.sort_by(|one, other| one.name.cmp(&other.name));
+    for (key, program, command) in PROGRAMS {
+        let version = version(command);
+        for report in reports.iter().filter(|report| report.name.split(' ').next() == Some(key)) {
+            let case = match report.name.strip_prefix(key).unwrap_or_default().trim() {
+                "" => "plain".to_owned(),
+                case => case.to_owned(),
+            };
+            if table.wants(program, &case) {
+                table.add(row(program, &version, case, report));
+            }
+        }
+    }
+}
+
+fn row(program: &str, version: &str, case: String, report: &Report) -> Row {
+    let limit = DESTROYS.iter().find(|(name, _)| *name == report.name);
+    let limit = limit.map(|(_, reason)| Limit { altered: true, ..Limit::missing(reason) });
+    let Report { lines, missing, duplicates, altered, .. } = *report;
+    let verdict = match &report.skipped {
+        Some(why) => Verdict::Skipped(why.clone()),
+        None => Verdict::of(Outcome { lines, missing, duplicates, altered, limit, ..Outcome::default() }),
+    };
+    let took = Duration::from_secs_f64(report.seconds);
+    Row { program: program.into(), version: version.into(), case, verdict, took }
+}
+
+fn cargo_test(table: &mut Table, suite: &[&str], reports: &std::path::Path) {
+    let name = suite.join(" ");
+    println!("cargo test {name}");
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let done = Command::new(cargo)
+        .args(["test", "--quiet", "--locked"])
+        .args(suite)
+        .env("AUDITSHIP_REPORTS", reports)
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    if !done.status.success() {
+        let said = String::from_utf8_lossy(&done.stdout);
+        table.fail(&format!("cargo test {name}"), said.chars().take(4000).collect());
+    }
+}
+
+/// The first word of its first line that begins with a number.
+fn version(command: &[&str]) -> String {
+    let path = format!("{}:/usr/sbin:/sbin", std::env::var("PATH").unwrap_or_default());
+    let Ok(done) = Command::new(command[0]).args(&command[1..]).env("PATH", path).output() else { return "-".into() };
+    let said = [done.stdout, done.stderr].concat();
+    let said = String::from_utf8_lossy(&said);
+    let word = said.split_whitespace().find(|word| word.starts_with(|c: char| c.is_ascii_digit()));
+    word.unwrap_or("-").trim_end_matches(',').to_owned()
+}

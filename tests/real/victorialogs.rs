@@ -1,0 +1,157 @@
+//! VictoriaLogs, which takes the protocols of all four destinations. It is read back by LogsQL.
+
+use crate::{
+    program::{Program, Server},
+    rig::{
+        ask, eventually,
+        kinds::{kinds, long},
+        machine::{self, Machine},
+        millis, seconds,
+        stored::{Stored, compare, of_event},
+    },
+    table::{Limit, Outcome, Table},
+};
+use std::{collections::HashMap, thread};
+
+/// What it needs to keep a line as it is, and to keep it at all.
+const OPTIONS: &[&str] =
+    &["-retentionPeriod=100y", "-loki.disableMessageParsing", "-splunk.preserveJSONKeys=event", "-defaultMsgValue="];
+
+/// As it takes them in the bulk protocol, where it has no names of its own for them.
+const FIELDS: &str = "index = \"audit\"\nheaders = { VL-Time-Field = \"@timestamp\", VL-Msg-Field = \"event.original\" }\n\
+     batch = { max_wait = \"100ms\" }";
+
+type Row = HashMap<String, String>;
+
+struct Protocol {
+    name: &'static str,
+    output: fn(&str) -> String,
+    read: fn(Row) -> Stored,
+}
+
+const LOKI: Protocol = Protocol {
+    name: "Loki protobuf",
+    output: |url| machine::loki(&format!("{url}/insert"), ""),
+    read: |mut row| {
+        let text = row.remove("_msg").unwrap_or_default().into_bytes();
+        Stored::new(|name| row.get(&format!("auditship_{name}")).cloned(), text, 1)
+    },
+};
+
+const PROTOCOLS: [Protocol; 4] = [
+    LOKI,
+    Protocol {
+        name: "Elasticsearch bulk",
+        output: |url| machine::elastic(&format!("{url}/insert/elasticsearch"), FIELDS),
+        read: |row| {
+            let get = |name: &str| match name {
+                "id" => row.get("event.id").cloned(),
+                "seq" => row.get("event.sequence").cloned(),
+                "offset" => row.get("log.offset").cloned(),
+                other => row.get(&format!("auditship.{other}")).cloned(),
+            };
+            Stored::new(get, row.get("_msg").cloned().unwrap_or_default().into_bytes(), 1)
+        },
+    },
+    Protocol {
+        name: "Splunk HEC",
+        output: |url| machine::splunk(&format!("{url}/insert/splunk"), "ack = false"),
+        read: |mut row| {
+            let text = row.remove("_msg").unwrap_or_default().into_bytes();
+            of_event(|name| row.get(&format!("fields.auditship_{name}")).cloned(), text, 1)
+        },
+    },
+    Protocol {
+        name: "Datadog",
+        output: |url| machine::datadog(&format!("{url}/insert/datadog"), ""),
+        read: |mut row| {
+            let text = row.remove("_msg").unwrap_or_default().into_bytes();
+            Stored::new(|name| row.get(&format!("auditship.{name}")).cloned(), text, 1)
+        },
+    },
+];
+
+pub(crate) fn run(program: &Program, table: &mut Table) {
+    for protocol in &PROTOCOLS {
+        table.case(program, &format!("{}: 20,000 lines of every kind", protocol.name), || {
+            every_kind(program, protocol)
+        });
+    }
+    table.case(program, "kill -9 while requests are under way", || kill(program));
+    table.case(program, "lines older than the server's retention", || too_old(program));
+}
+
+/// All that it has, when it has so many rows or no more come.
+fn rows(server: &Server, expected: usize) -> Vec<Row> {
+    let mut rows: Vec<Row> = Vec::new();
+    let mut looks = 0;
+    eventually(seconds(60), "the server answers a query", || {
+        let _ = ask(server.address, "GET", "/internal/force_flush", &[], b"");
+        let form = [("Content-Type", "application/x-www-form-urlencoded")];
+        let (status, body) = ask(server.address, "POST", "/select/logsql/query", &form, b"query=*").unwrap();
+        assert_eq!(status, 200, "{}", String::from_utf8_lossy(&body));
+        let parse = |line: &[u8]| serde_json::from_slice(line).unwrap();
+        rows = body.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).map(parse).collect();
+        looks += 1;
+        rows.len() >= expected || looks > 20 || {
+            thread::sleep(millis(100));
+            false
+        }
+    });
+    rows
+}
+
+fn every_kind(program: &Program, protocol: &Protocol) -> Outcome {
+    let server = program.start(OPTIONS);
+    let machine = Machine::new((protocol.output)(&server.url()));
+    let mut truth = kinds("vl", 20_000);
+    truth[11_111] = long("vl-11111");
+    machine.append("app.jsonl", &truth[..12_000]);
+    machine.append("other.jsonl", &truth[12_000..]);
+    let mut agent = machine.start();
+    agent.delivered(seconds(60), None);
+    agent.agent.end();
+    machine.has_no_letters();
+    let stored: Vec<Stored> = rows(&server, truth.len()).into_iter().map(protocol.read).collect();
+    Outcome::of(&compare(&stored, &[truth[..12_000].to_vec(), truth[12_000..].to_vec()]), truth.len())
+}
+
+fn kill(program: &Program) -> Outcome {
+    let server = program.start(OPTIONS);
+    let machine = Machine::new((LOKI.output)(&server.url()));
+    let truth = kinds("vl", 20_000);
+    for (nth, lines) in truth.chunks(1000).enumerate() {
+        machine.append("app.jsonl", lines);
+        if nth % 5 == 0 {
+            let mut agent = machine.start();
+            thread::sleep(millis(150));
+            agent.agent.kill_9();
+        }
+    }
+    let mut agent = machine.start();
+    agent.delivered(seconds(60), None);
+    agent.agent.end();
+    let stored: Vec<Stored> = rows(&server, truth.len()).into_iter().map(LOKI.read).collect();
+    Outcome::of(&compare(&stored, &[truth.clone()]), truth.len()).limit(Limit::duplicates(
+        "VictoriaLogs keeps what comes twice, also where it is the same in time, stream and text. The copies have the same \
+         `auditship_file` and `auditship_offset`, so that a query can take one of them",
+    ))
+}
+
+fn too_old(program: &Program) -> Outcome {
+    let server = program.start(&["-loki.disableMessageParsing"]);
+    let machine = Machine::new((LOKI.output)(&server.url()));
+    let mut truth = crate::rig::lines("new", 100);
+    truth.extend((0..100).map(|n| format!("{{\"ts\":\"2020-01-01T00:00:00Z\",\"id\":\"old-{n}\"}}").into_bytes()));
+    machine.append("app.jsonl", &truth);
+    let mut agent = machine.start();
+    agent.delivered(seconds(60), None);
+    agent.agent.end();
+    let stored: Vec<Stored> = rows(&server, truth.len()).into_iter().map(LOKI.read).collect();
+    let outcome = Outcome::of(&compare(&stored, &[truth.clone()]), truth.len());
+    assert_eq!(outcome.missing, 100, "{outcome:?}");
+    outcome.limit(Limit::missing(
+        "VictoriaLogs answers 2xx and drops what is older than `-retentionPeriod`, by default 7 days: set it to what you \
+         have to keep before the first record comes",
+    ))
+}
