@@ -17,6 +17,7 @@
 #[path = "../rig/mod.rs"]
 mod rig;
 
+mod loki;
 mod lumberjack;
 mod opensearch;
 mod page;
@@ -33,6 +34,7 @@ use table::Table;
 fn main() -> ExitCode {
     let filter = std::env::args().skip(1).find(|arg| !arg.starts_with('-'));
     let mut table = Table::new(filter);
+    loki::run(&Program::find("loki"), &mut table);
     victorialogs::run(&Program::find("victorialogs"), &mut table);
     opensearch::run(&Program::find("opensearch"), &mut table);
     lumberjack::run(&Program::find("lumberjack"), &mut table);

@@ -35,9 +35,19 @@ pub(crate) fn check(table: &mut Table) {
     let is_whole = table.rows.iter().all(|row| matches!(row.verdict, Verdict::Passed(_)));
     let written = fs::read_to_string(&path).unwrap_or_default();
     // A machine that lacks a program, or a case that failed, is told already.
-    if is_whole && made != written {
-        table.fail("docs/compatibility.md", "is not what this run found: BLESS=1 cargo test --test real".into());
+    if !is_whole || made == written {
+        return;
     }
+    // Debian has another version from time to time.
+    if without_versions(&made) == without_versions(&written) {
+        return println!("docs/compatibility.md names other versions: BLESS=1 cargo test --test real");
+    }
+    table.fail("docs/compatibility.md", "is not what this run found: BLESS=1 cargo test --test real".into());
+}
+
+fn without_versions(page: &str) -> Vec<String> {
+    let cells = |line: &str| line.split('|').enumerate().filter(|(nth, _)| *nth != 2).map(|(_, cell)| cell).collect();
+    page.lines().map(|line| if line.starts_with('|') { cells(line) } else { line.to_owned() }).collect()
 }
 
 /// Without what differs from run to run.

@@ -121,10 +121,6 @@ impl Server {
         format!("http://{}", self.address)
     }
 
-    pub(crate) fn data(&self) -> &Path {
-        self.data.path()
-    }
-
     /// The end of what it wrote to standard error.
     pub(crate) fn said(&self) -> Vec<String> {
         let said = self.said.lock().unwrap();

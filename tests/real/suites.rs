@@ -2,7 +2,7 @@
 
 use crate::{
     rig::Report,
-    table::{Limit, Outcome, Row, Table, Verdict},
+    table::{Limit, Outcome, Row, Table, Verdict, begin},
 };
 use std::{
     fs,
@@ -10,14 +10,35 @@ use std::{
     time::Duration,
 };
 
-/// The arguments of `cargo test`.
-const SUITES: &[&[&str]] = &[&["--test", "containers"], &["--test", "faults", "logrotate"]];
+/// A program whose cases begin with its name.
+struct Writer {
+    key: &'static str,
+    name: &'static str,
+    /// Prints its version.
+    version: &'static [&'static str],
+    /// The arguments of `cargo test` for its cases.
+    suite: &'static [&'static str],
+}
 
-/// Programs by the first word of a case, and what prints their version.
-const PROGRAMS: &[(&str, &str, &[&str])] = &[
-    ("docker", "Docker", &["dockerd", "--version"]),
-    ("conmon", "conmon", &["conmon", "--version"]),
-    ("logrotate", "logrotate", &["logrotate", "--version"]),
+const WRITERS: &[Writer] = &[
+    Writer {
+        key: "docker",
+        name: "Docker",
+        version: &["dockerd", "--version"],
+        suite: &["--test", "containers", "docker"],
+    },
+    Writer {
+        key: "conmon",
+        name: "conmon",
+        version: &["conmon", "--version"],
+        suite: &["--test", "containers", "conmon"],
+    },
+    Writer {
+        key: "logrotate",
+        name: "logrotate",
+        version: &["logrotate", "--version"],
+        suite: &["--test", "faults", "logrotate"],
+    },
 ];
 
 /// Cases in which the runtime destroys what was not read.
@@ -40,26 +61,25 @@ pub(crate) fn run(table: &mut Table) {
     let there = Report::file().filter(|path| fs::metadata(path).is_ok_and(|file| file.len() > 0));
     let path = there.clone().unwrap_or_else(|| own.path().to_path_buf());
     if there.is_none() {
-        for suite in SUITES {
-            if PROGRAMS.iter().any(|(key, name, _)| {
-                table.wants(name, key) && (suite.contains(&"containers") == (*key != "logrotate"))
-            }) {
-                cargo_test(table, suite, &path);
+        for writer in WRITERS {
+            if table.wants(writer.name, "") {
+                cargo_test(table, writer.suite, &path);
             }
         }
     }
     let text = fs::read_to_string(path).unwrap();
     let mut reports: Vec<Report> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     reports.sort_by(|one, other| one.name.cmp(&other.name));
-    for (key, program, command) in PROGRAMS {
+    for Writer { key, name, version: command, .. } in WRITERS {
         let version = version(command);
         for report in reports.iter().filter(|report| report.name.split(' ').next() == Some(key)) {
             let case = match report.name.strip_prefix(key).unwrap_or_default().trim() {
                 "" => "plain".to_owned(),
                 case => case.to_owned(),
             };
-            if table.wants(program, &case) {
-                table.add(row(program, &version, case, report));
+            if table.wants(name, &case) {
+                begin(name, &case);
+                table.add(row(name, &version, case, report));
             }
         }
     }

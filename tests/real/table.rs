@@ -130,8 +130,7 @@ impl Table {
         if !self.wants(&program.name, case) {
             return;
         }
-        print!("{:<64} ", format!("{}: {case}", program.name));
-        let _ = std::io::stdout().flush();
+        begin(&program.name, case);
         let start = Instant::now();
         let verdict = match program.refused() {
             Some(why) => Verdict::Skipped(why.to_owned()),
@@ -211,6 +210,12 @@ impl Table {
         println!("{passed} passed, {failed} failed, {} skipped", self.rows.len() - passed - failed);
         if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
     }
+}
+
+/// Says what comes now.
+pub(crate) fn begin(program: &str, case: &str) {
+    print!("{:<88} ", format!("{program}: {case}"));
+    let _ = std::io::stdout().flush();
 }
 
 /// The number of a reason, which is there once.

@@ -27,10 +27,12 @@ pub fn reply(answer: Answer<'_>) -> Verdict {
             Meaning::Time => untimely(&plain, answer.told()),
             Meaning::Record => Verdict::Refused { reason: answer.told() },
             Meaning::Size => Verdict::TooLarge { reason: answer.told() },
+            Meaning::Order => answer.stall(Cause::Setup, Scope::Output, ORDER),
             Meaning::Request => answer.stall(Cause::Setup, Scope::Output, ""),
             Meaning::Stream => answer.stall(Cause::Setup, Scope::Stream, ""),
             Meaning::Connection => answer.stall(Cause::Broken, Scope::Output, ""),
         },
+        401 if plain.contains("no org id") => answer.stall(Cause::Setup, Scope::Output, TENANT),
         422 => answer.stall(Cause::Setup, Scope::Output, ""),
         429 if STREAM_LIMITS.iter().any(|text| plain.contains(text)) => {
             answer.stall(Cause::RateLimited, Scope::Stream, "")
@@ -44,6 +46,9 @@ pub fn reply(answer: Answer<'_>) -> Verdict {
 enum Meaning {
     /// The time of a record.
     Time,
+    /// The order of records, where they must be in it. Then Loki refuses what it has, too, when it is sent again, so that
+    /// nothing follows from a refusal: neither that a record is missing, nor that it is bad.
+    Order,
     /// A record, or a label value that came from one.
     Record,
     /// The size of the request.
@@ -121,7 +126,7 @@ const TEXTS: &[(&str, Meaning)] = &[
     ("has timestamp too new", Meaning::Time),
     ("max entry size", Meaning::Record),
     ("entry too far behind", Meaning::Time),
-    ("entry out of order", Meaning::Record),
+    ("entry out of order", Meaning::Order),
     ("has label value too long", Meaning::Record),
     // The same: label names, which come from the configuration.
     ("label names; limit", Meaning::Stream),
@@ -161,6 +166,11 @@ const TEXTS: &[(&str, Meaning)] = &[
     ("context canceled", Meaning::Connection),
     ("context deadline exceeded", Meaning::Connection),
 ];
+
+const TENANT: &str = "this Loki has tenants; name one with tenant_id";
+
+const ORDER: &str =
+    "Loki takes entries only in their order here; set limits_config.unordered_writes: true, its default since 2.4";
 
 /// The texts of a 429 that are about one stream. Any other is about the tenant.
 const STREAM_LIMITS: [&str; 2] = ["per stream rate limit exceeded", "maximum active stream limit exceeded"];

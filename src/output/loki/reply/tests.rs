@@ -99,6 +99,10 @@ fn texts() {
 
     check(400, "", record);
     check(400, "a text of a later version\n", record);
+    // As Loki 1.6.1 writes it, and later ones with unordered_writes: false.
+    let order = "entry with timestamp 2026-01-01 00:00:00 +0000 UTC ignored, reason: 'entry out of order' for stream: {a=\"b\"},\n\
+                 total ignored: 1 out of 2";
+    check(400, order, request);
     check(400, r#"entry for stream '{a="b"}' has timestamp too old: 2020-01-01T00:00:00Z, oldest …"#, record);
     check(
         400,
@@ -208,7 +212,7 @@ fn words_for_people() {
     fn check(status: u16, body: &[u8], expect: &str) {
         assert_eq!(text(&reply(status, body, None, NOW)), expect);
     }
-    check(401, b"no org id\n", "HTTP 401: no org id");
+    check(401, b"no org id\n", "HTTP 401: no org id; this Loki has tenants; name one with tenant_id");
     check(400, b"", "HTTP 400");
     check(500, b"  a\x1b[31m\r\nb\x00c\xff  ", "HTTP 500: a [31m  b c\u{FFFD}");
     check(404, b"404 page not found\n", "HTTP 404: 404 page not found; is the URL right?");
