@@ -12,6 +12,7 @@ use crate::{
     table::{Limit, Outcome, Table},
 };
 use serde::Deserialize;
+use serde_json::Value;
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
     thread,
@@ -73,8 +74,13 @@ fn read(server: &Server, tenant: &str) -> Vec<Entry> {
     }
 }
 
-/// Every line of `truth` once and as it was, no two are equal.
+/// Every line of `truth` once, as it was, and under its own time; no two are equal.
 fn compare(entries: &[Entry], truth: &[Vec<u8>]) -> Outcome {
+    for (_, time, line) in entries {
+        let own: Value = serde_json::from_str(line).unwrap();
+        let own = own["ts"].as_str().unwrap().parse::<jiff::Timestamp>().unwrap().as_nanosecond();
+        assert_eq!(i128::from(*time), own, "stored under another time: {line}");
+    }
     let mut counts: HashMap<&[u8], usize> = HashMap::new();
     entries.iter().for_each(|(_, _, line)| *counts.entry(line.as_bytes()).or_default() += 1);
     let written: HashSet<&[u8]> = truth.iter().map(Vec::as_slice).collect();

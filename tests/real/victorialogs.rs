@@ -11,6 +11,7 @@ use crate::{
     },
     table::{Limit, Outcome, Table},
 };
+use serde_json::Value;
 use std::{collections::HashMap, thread};
 
 /// What it needs to keep a line as it is, and to keep it at all.
@@ -81,6 +82,21 @@ pub(crate) fn run(program: &Program, table: &mut Table) {
     table.case(program, "lines older than the server's retention", || too_old(program));
 }
 
+/// As they are stored, each under the time that its line names.
+fn stored(rows: Vec<Row>, protocol: &Protocol) -> Vec<Stored> {
+    let millis = |text: &str| text.parse::<jiff::Timestamp>().unwrap().as_millisecond();
+    let read = |row: Row| {
+        let time = millis(&row["_time"]);
+        let record = (protocol.read)(row);
+        let line: Option<Value> = serde_json::from_slice(&record.body).ok();
+        if let Some(own) = line.as_ref().and_then(|line| line.get("ts")?.as_str()) {
+            assert_eq!(time, millis(own), "{}: stored under another time: {record:?}", protocol.name);
+        }
+        record
+    };
+    rows.into_iter().map(read).collect()
+}
+
 /// All that it has, when it has so many rows or no more come.
 fn rows(server: &Server, expected: usize) -> Vec<Row> {
     let mut rows: Vec<Row> = Vec::new();
@@ -112,7 +128,7 @@ fn every_kind(program: &Program, protocol: &Protocol) -> Outcome {
     agent.delivered(seconds(60), None);
     agent.agent.end();
     machine.has_no_letters();
-    let stored: Vec<Stored> = rows(&server, truth.len()).into_iter().map(protocol.read).collect();
+    let stored = stored(rows(&server, truth.len()), protocol);
     Outcome::of(&compare(&stored, &[truth[..12_000].to_vec(), truth[12_000..].to_vec()]), truth.len())
 }
 
@@ -131,7 +147,7 @@ fn kill(program: &Program) -> Outcome {
     let mut agent = machine.start();
     agent.delivered(seconds(60), None);
     agent.agent.end();
-    let stored: Vec<Stored> = rows(&server, truth.len()).into_iter().map(LOKI.read).collect();
+    let stored = stored(rows(&server, truth.len()), &LOKI);
     Outcome::of(&compare(&stored, &[truth.clone()]), truth.len()).limit(Limit::duplicates(
         "VictoriaLogs keeps what comes twice, also where it is the same in time, stream and text. The copies have the same \
          `auditship_file` and `auditship_offset`, so that a query can take one of them",
@@ -147,7 +163,7 @@ fn too_old(program: &Program) -> Outcome {
     let mut agent = machine.start();
     agent.delivered(seconds(60), None);
     agent.agent.end();
-    let stored: Vec<Stored> = rows(&server, truth.len()).into_iter().map(LOKI.read).collect();
+    let stored = stored(rows(&server, truth.len()), &LOKI);
     let outcome = Outcome::of(&compare(&stored, &[truth.clone()]), truth.len());
     assert_eq!(outcome.missing, 100, "{outcome:?}");
     outcome.limit(Limit::missing(
