@@ -28,6 +28,7 @@ pub(crate) fn run(program: &Program, table: &mut Table) {
     });
     table.case(program, "indices by event time, our template: every kind of line, kill -9", || indices(&node));
     table.case(program, "data stream, our template: every kind of line, rollover, kill -9", || stream(&node));
+    table.case(program, "data stream: several files under way at a kill, then a rollover", || several(&node));
     table.case(program, "strict mapping: refused lines to the dead letters, then replay", || strict(&node));
     table.case(program, "index read-only, then released", || {
         blocked(&node, "audit-2024.01", "{\"index.blocks.read_only_allow_delete\":true}", "2024-01-01")
@@ -157,6 +158,39 @@ fn stream(node: &Server) -> Outcome {
     machine.has_no_letters();
     Outcome::of(&compare(&node.documents("audit-stream"), &[truth.clone()]), truth.len())
         .note(format!("{rollovers} rollovers behind a kill"))
+}
+
+/// What may be stored already is at the beginning of each file that was being read, not only of what is read first.
+fn several(node: &Server) -> Outcome {
+    let more = "data_stream = \"audit-stream-several\"\nwindow = \"2MiB\"\nbatch = { max_wait = \"100ms\", max_bytes = \"64KiB\" }";
+    let machine = Machine::new(machine::elastic(&node.url(), more));
+    let mut truth = [lines("a", 8_000), lines("b", 100), lines("c", 100)];
+    let names = ["a.jsonl", "b.jsonl", "c.jsonl"];
+    names.iter().zip(&truth).for_each(|(name, lines)| machine.append(name, lines));
+    let mut agent = machine.start();
+    let count = || {
+        let (status, answer) = ask(node.address, "POST", "/audit-stream-several/_refresh", JSON, b"").unwrap();
+        assert!(status == 200 || status == 404, "{}", String::from_utf8_lossy(&answer));
+        let (_, answer) = ask(node.address, "GET", "/audit-stream-several/_count", JSON, b"").unwrap();
+        serde_json::from_slice::<Value>(&answer).unwrap()["count"].as_u64().unwrap_or(0)
+    };
+    eventually(seconds(20), "some are stored", || count() > 4_000);
+    agent.agent.kill_9();
+    let sent = count();
+    node.asked("POST", "/audit-stream-several/_rollover", "");
+    // There is much to read in the others now, which takes up what a window is.
+    for (nth, name) in names.iter().enumerate().skip(1) {
+        let more = lines(&format!("{name}-more"), 4_000);
+        machine.append(name, &more);
+        truth[nth].extend(more);
+    }
+    let mut agent = machine.start();
+    agent.delivered(seconds(60), None);
+    agent.agent.end();
+    machine.has_no_letters();
+    let written = truth.iter().map(Vec::len).sum();
+    Outcome::of(&compare(&node.documents("audit-stream-several"), &truth), written)
+        .note(format!("{sent} were stored before the kill"))
 }
 
 /// A mapping that takes only some of the lines, in whatever form, until it is mended.
