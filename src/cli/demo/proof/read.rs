@@ -4,6 +4,7 @@ use super::{Part, Record};
 use crate::receiver::{DatadogView, DocumentView, EntryView, SplunkEventView};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde::Deserialize;
+use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 
 /// What a record says of itself, in the words of any destination.
@@ -131,27 +132,13 @@ pub(in super::super) fn splunk(event: SplunkEventView) -> Read {
     record.ok_or_else(|| format!("an event has no place in any file: {:?}", event.fields))
 }
 
-/// A log of Datadog's: its `message` and its `auditship` attribute. Copies that are equal in everything come as one.
+/// A log of Datadog's: its `message` and its attributes. Copies that are equal in everything come as one.
 pub(in super::super) fn datadog(log: DatadogView) -> Read {
-    #[derive(Deserialize)]
-    struct Object {
-        auditship: Own,
-    }
-    #[derive(Deserialize)]
-    struct Own {
-        id: String,
-        file: String,
-        seq: u64,
-        offset: u64,
-        part: Option<u64>,
-        parts: Option<u64>,
-        sha256: Option<String>,
-        encoding: Option<String>,
-    }
     let DatadogView { object, message, sends } = log;
-    let record = serde_json::from_slice(&object).ok().and_then(|Object { auditship: own }| {
-        let Own { id, file, seq, offset, part, parts, sha256, encoding } = own;
-        Claims { id: Some(id), file, seq, offset, part, parts, sha256, encoding }.record(message, sends)
+    let record = serde_json::from_slice(&object).ok().and_then(|attributes: Map<String, Value>| {
+        // Where others have auditship_id, this one has auditship.id.
+        let claims = texts(|name| attributes.get(&name.replacen('_', ".", 1))?.as_str());
+        claims.filter(|claims| claims.id.is_some())?.record(message, sends)
     });
     record.ok_or_else(|| {
         // A line can be long.

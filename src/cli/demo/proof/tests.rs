@@ -1,6 +1,6 @@
 use super::*;
 use crate::receiver::{DatadogView, DocumentView, EntryView, SplunkEventView};
-use serde_json::json;
+use serde_json::{Value, json};
 
 const LINES: [&[u8]; 4] = [b"{\"a\":1}", b"\xff", b"", b"abcdef"];
 
@@ -93,15 +93,10 @@ fn in_splunk(sent: &Sent) -> SplunkEventView {
 }
 
 fn in_datadog(sent: &Sent) -> DatadogView {
-    let (parts, sha256) = sent.whole.clone().unzip();
-    let object = json!({
-        "hostname": "h",
-        "auditship": {
-            "file": "0011", "path": "/a", "id": sent.id(), "seq": sent.seq, "offset": sent.offset, "time_ns": "1",
-            "part": sent.part, "parts": parts, "sha256": sha256, "encoding": sent.encoding,
-        },
-        "message": sent.text,
-    });
+    let others = [("hostname", "h".to_owned()), ("message", sent.text.into()), ("auditship_id", sent.id())];
+    let others = others.map(|(name, value)| (name.to_owned(), value));
+    let all = sent.texts().into_iter().chain(others);
+    let object: Value = all.map(|(name, value)| (name.replacen('_', ".", 1), value)).collect();
     DatadogView { object: object.to_string().into(), message: sent.text.into(), sends: 1 }
 }
 
