@@ -248,8 +248,10 @@ impl Lane {
             let (rest, before) = (&bytes[*pos..], &bytes[..*pos]);
             let (at, rewind) = (file.place.at, framer.rewind(file.place.at));
             let step = match framer.next(&file.frame, rest, at) {
-                Step::More if newer.1 && !is_full_read => framer.last_line(&file.frame, rest, at),
-                Step::More if !newer.0 && self.is_known(file) && ends_here(file, rest) => {
+                Step::More if newer.1 && !is_full_read && !file.file.is_cut() => {
+                    framer.last_line(&file.frame, rest, at)
+                }
+                Step::More if self.is_end_of_all(file, newer.0) && ends_here(file, rest) => {
                     framer.last(&file.frame, rest, at)
                 }
                 step => step,

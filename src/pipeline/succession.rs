@@ -210,9 +210,15 @@ impl Lane {
         }
     }
 
+    /// Whether what is open at the end of the file goes on nowhere: no newer file follows, or what lay between is gone.
+    pub(super) fn is_end_of_all(&self, file: &LaneFile, is_followed: bool) -> bool {
+        (!is_followed || file.file.is_cut()) && self.is_known(file)
+    }
+
     /// The file is framed to its end, and a newer one has begun: that one can go on.
     pub(super) fn completed(&mut self, file: &mut LaneFile) {
-        if file.turn != Turn::Begun {
+        // What is open at the end of one that is cut leaves as it is first, and that waits until all files are known.
+        if file.turn != Turn::Begun || (file.file.is_cut() && !self.is_known(file)) {
             return;
         }
         let next = self.relatives(file).1.iter().find_map(|key| self.files.get(key));

@@ -24,11 +24,13 @@ pub(super) struct Backing {
     pub unpacked: u64,
     /// It is a copy that was made before the last bytes of the content were written: there may be less than was read.
     pub is_copy: bool,
+    /// It ends before the content did, and what lay behind its end is gone.
+    pub is_cut: bool,
 }
 
 impl Backing {
     pub(super) fn plain(file: Arc<File>) -> Backing {
-        Backing { file, packing: Packing::Plain, base: 0, unpacked: 0, is_copy: false }
+        Backing { file, packing: Packing::Plain, base: 0, unpacked: 0, is_copy: false, is_cut: false }
     }
 
     /// The offset after the last byte.

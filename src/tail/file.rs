@@ -239,6 +239,11 @@ impl TailFile {
         lock(&self.backing).packing != Packing::Plain
     }
 
+    /// Whether what was saved of it ends before the content did, so that nothing goes on in the file that came after it.
+    pub fn is_cut(&self) -> bool {
+        lock(&self.backing).is_cut
+    }
+
     /// The first offset from `offset` on that is not in a hole of the file; `offset` where nothing is known of holes.
     pub fn next_data(&self, offset: u64) -> io::Result<u64> {
         let backing = self.backing();

@@ -40,7 +40,7 @@ impl Inspection {
         let Inspection { place, file, packing, wanted } = self;
         let mut pass = Pass { wanted, next: 0, marks: Vec::new(), before: Vec::new(), at: 0 };
         let broken = pass.run(&file, packing).err();
-        let backing = Backing { file, packing, base: 0, unpacked: pass.at, is_copy: false };
+        let backing = Backing { file, packing, base: 0, unpacked: pass.at, is_copy: false, is_cut: false };
         Inspected { place, backing, broken, marks: pass.marks, end: Mark::of(&pass.before) }
     }
 }

@@ -58,8 +58,6 @@ pub(crate) fn check(
     let (mut foreign, mut twice) = (Vec::new(), Vec::new());
     for line in &lines {
         match left.get_mut(&line[..]) {
-            // A piece in its middle was destroyed with the file that held it: a limit that docs/containers.md names.
-            None if destroyed.is_some() && truth.iter().any(|whole| lacks_a_middle(whole, line)) => tally.torn += 1,
             None => foreign.push(show(line)),
             Some(0) => *left.get_mut(&line[..]).unwrap() = 1,
             Some(_) => twice.push(show(line)),
@@ -162,14 +160,6 @@ fn lines(destination: &Destination, tally: &mut Tally, destroyed: Option<&Story>
     let shown = || open.iter().map(|line| show(&line.bytes)).collect::<Vec<_>>();
     assert!(open.is_empty(), "lines that have no end: {:#?}", shown());
     lines
-}
-
-/// Whether `line` is the beginning and the end of `whole`, or one of them.
-fn lacks_a_middle(whole: &[u8], line: &[u8]) -> bool {
-    let same = |(a, b): &(&u8, &u8)| a == b;
-    let start = whole.iter().zip(line).take_while(same).count();
-    let end = whole.iter().rev().zip(line.iter().rev()).take_while(same).count();
-    line.len() < whole.len() && start > 100 && start + end >= line.len()
 }
 
 /// Whether the later one is what is left of the same line at the end of a file that was cut off.

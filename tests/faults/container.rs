@@ -2,12 +2,13 @@
 //! killed. What a runtime writes is made here; with real runtimes: `tests/containers`.
 
 use crate::{
-    rig::{Agent, Destination, Meeting, Site, chance, check, event, eventually, millis, seconds},
+    rig::{Agent, Destination, Meeting, Seen, Site, chance, check, event, eventually, millis, seconds},
     world::{Kind, with_suffix},
 };
 use auditship::model::Known;
 use fastrand::Rng;
 use std::{
+    collections::{HashMap, HashSet},
     fs::{self, File, OpenOptions},
     io::Write as _,
     os::unix::fs::MetadataExt as _,
@@ -256,7 +257,9 @@ fn is_saved(site: &Site) -> bool {
     memory.files.values().filter(|known| !exists(known)).all(|known| {
         let name = known.origin.name;
         let at = memory.cursors.get("loki").and_then(|cursors| cursors.get(&name)).map_or(0, |point| point.at);
-        known.is_deleted && (at >= known.size || spooled.iter().any(|file| file.starts_with(&name.to_string())))
+        known.is_deleted
+            && (at >= known.size
+                || spooled.iter().any(|file| file.starts_with(&name.to_string()) && !file.ends_with(".part")))
     })
 }
 
@@ -399,4 +402,43 @@ fn a_copy_that_ends_before_an_open_line_is_read_on() {
     eventually(seconds(20), "the last arrives", || destination.stored() == 3);
     agent.end();
     check(&destination, &truth);
+}
+
+/// A kill while a copy is saved leaves one that ends early. What is open there goes on nowhere: what the next file begins
+/// with may be the end of another line.
+#[test]
+fn what_a_cut_copy_leaves_open_is_not_joined_to_the_next_file() {
+    let destination = Destination::new();
+    let (site, path) = pod("pods/*/*/*.log");
+    // More than what a file is known by.
+    let truth: Vec<Vec<u8>> = (0..100).map(|n| event(&format!("c-{n}"), "login", "acme")).collect();
+    let (last, first) = truth.split_last().unwrap();
+    let [beginning, middle] = [line("P", b"audit: the beginning, "), line("P", b"the middle, ")];
+    let kept = [first.iter().flat_map(|body| audit(body)).collect(), beginning].concat();
+    fs::write(&path, [&kept[..], &middle].concat()).unwrap();
+    destination.script(|_| Meeting::Answer(503, "", "no healthy upstream"));
+    let mut agent = site.start(&destination);
+    has_open(&agent, &path);
+    let next = path.with_extension("tmp");
+    fs::write(&next, [line("F", b"the end"), audit(last)].concat()).unwrap();
+    fs::rename(next, &path).unwrap();
+    has_open(&agent, &path);
+    eventually(seconds(20), "what was renamed over is saved", || is_saved(&site));
+    agent.kill_9();
+    let spooled = fs::read_dir(site.path("state/spool")).unwrap().next().unwrap().unwrap().path();
+    let part = with_suffix(&spooled, ".part");
+    fs::rename(spooled, &part).unwrap();
+    OpenOptions::new().write(true).open(&part).unwrap().set_len(kept.len() as u64).unwrap();
+    destination.script(|_| Meeting::Pass);
+    let mut agent = site.start(&destination);
+    eventually(seconds(20), "all arrive", || destination.stored() > truth.len());
+    agent.end();
+    let attempts = destination.attempts();
+    let stored = attempts.iter().filter(|attempt| attempt.is_stored).flat_map(|attempt| &attempt.entries);
+    let stored: HashMap<Vec<u8>, &Seen> = stored.map(|seen| (seen.line.to_vec(), seen)).collect();
+    let lines: HashSet<&[u8]> = stored.keys().map(Vec::as_slice).collect();
+    let expected = truth.iter().map(Vec::as_slice).chain([&b"the beginning, "[..]]);
+    assert_eq!(lines, expected.collect());
+    let cut = stored[&b"the beginning, ".to_vec()];
+    assert!(cut.meta("auditship_mark").is_some_and(|mark| mark.contains("unterminated")), "{cut:?}");
 }

@@ -298,6 +298,7 @@ impl Registry {
             content.backing.base = spooled.base;
             // An output can be further than what could be saved.
             content.backing.is_copy = true;
+            content.backing.is_cut = spooled.is_cut;
             content.backing.unpacked = known.size;
             let place = content.place();
             // Its line may go on in the file that came after it.
