@@ -1,9 +1,8 @@
 //! The spool: what deleted files held and some output has not got, saved so that it survives the agent's end. The
 //! file's bytes as they are, from the lowest place that is needed on; one file per content, in one folder.
 //!
-//! While the agent runs, it reads the deleted file itself; the spool is read after a restart.
-//!
-//! A file has `.part` at its end until all of what is to be saved is in it: a kill in between leaves one that is cut.
+//! While the agent runs, it reads the deleted file itself; the spool is read after a restart. A kill can cut a copy off: the
+//! state knows how long the content was before anything of it is saved.
 
 use crate::model::{FileName, Packing};
 use std::{
@@ -53,8 +52,6 @@ pub struct Spooled {
     pub(super) packing: Packing,
     pub(super) path: PathBuf,
     pub(super) len: u64,
-    /// More of the content was to be saved.
-    pub(super) is_cut: bool,
 }
 
 /// The folder. Owned by one thread.
@@ -70,7 +67,16 @@ struct Entry {
     path: PathBuf,
     /// The offset of its first byte in the content.
     base: u64,
+    packing: Packing,
     len: u64,
+}
+
+impl Entry {
+    /// What of it stays when this is saved: what lies before that, if that goes on in it.
+    fn kept(&self, saving: &Saving) -> Option<u64> {
+        let kept = saving.from.checked_sub(self.base).filter(|kept| *kept <= self.len);
+        kept.filter(|_| self.packing == saving.packing && self.packing == Packing::Plain)
+    }
 }
 
 impl Spool {
@@ -83,8 +89,8 @@ impl Spool {
             .flatten()
             .filter_map(|item| Spooled::of(item.path(), item.metadata().ok()?.len()))
             .collect();
-        let entry = |spooled: &Spooled| {
-            (spooled.name, Entry { path: spooled.path.clone(), base: spooled.base, len: spooled.len })
+        let entry = |of: &Spooled| {
+            (of.name, Entry { path: of.path.clone(), base: of.base, packing: of.packing, len: of.len })
         };
         let files = found.iter().map(entry).collect();
         (Spool { folder, max_bytes, files }, found)
@@ -116,58 +122,25 @@ impl Spool {
     }
 
     fn copy(&mut self, saving: &Saving, end: u64, at: &mut u64) -> io::Result<()> {
-        self.begin(saving)?;
+        match self.files.get_mut(&saving.name).map(|entry| (entry.kept(saving), entry)) {
+            Some((Some(kept), entry)) => entry.len = kept,
+            // It begins elsewhere, as where the disk was full when it was begun.
+            Some((None, _)) => self.remove(saving.name),
+            None => {}
+        }
+        if !self.files.contains_key(&saving.name) {
+            DirBuilder::new().recursive(true).mode(0o700).create(&self.folder)?;
+            // A power cut takes a folder away whose name is not on the disk.
+            File::open(self.folder.parent().unwrap_or(&self.folder))?.sync_all()?;
+            let path = self.folder.join(file_name(saving.name, saving.from, saving.packing));
+            // What is left of an earlier attempt is not claimed by anyone.
+            OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&path)?;
+            let (base, packing) = (saving.from, saving.packing);
+            self.files.insert(saving.name, Entry { path, base, packing, len: 0 });
+        }
         let Some(entry) = self.files.get_mut(&saving.name) else { return Ok(()) };
-        entry.append(saving, end, at)?;
-        // What it is called says that it is whole: after its bytes are on the disk, never before.
-        if *at == saving.to {
-            entry.rename(file_name(saving.name, entry.base, saving.packing))?;
-        }
-        File::open(&self.folder)?.sync_all()
-    }
-
-    /// From here on what there is of it is called cut.
-    fn begin(&mut self, saving: &Saving) -> io::Result<()> {
-        let name = |base: u64| file_name(saving.name, base, saving.packing) + PART;
-        if let Some(entry) = self.files.get_mut(&saving.name) {
-            entry.rename(name(entry.base))?;
-            return File::open(&self.folder)?.sync_all();
-        }
-        DirBuilder::new().recursive(true).mode(0o700).create(&self.folder)?;
-        // A power cut takes a folder away whose name is not on the disk.
-        File::open(self.folder.parent().unwrap_or(&self.folder))?.sync_all()?;
-        let path = self.folder.join(name(saving.from));
-        // What is left of an earlier attempt is not claimed by anyone.
-        OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&path)?;
-        self.files.insert(saving.name, Entry { path, base: saving.from, len: 0 });
-        Ok(())
-    }
-
-    /// Removes what was saved of a content.
-    pub fn remove(&mut self, name: FileName) {
-        if let Some(entry) = self.files.remove(&name) {
-            // Left behind, it takes room, and the next start asks again whether it is needed.
-            let _ = fs::remove_file(entry.path);
-        }
-    }
-}
-
-const PART: &str = ".part";
-
-impl Entry {
-    fn rename(&mut self, name: String) -> io::Result<()> {
-        let path = self.path.with_file_name(name);
-        if path != self.path {
-            fs::rename(&self.path, &path)?;
-            self.path = path;
-        }
-        Ok(())
-    }
-
-    /// Copies from `at` to `end`, and syncs it.
-    fn append(&mut self, saving: &Saving, end: u64, at: &mut u64) -> io::Result<()> {
-        let mut out = OpenOptions::new().append(true).open(&self.path)?;
-        out.set_len(self.len)?;
+        let mut out = OpenOptions::new().append(true).open(&entry.path)?;
+        out.set_len(entry.len)?;
         let mut chunk = vec![0; 256 << 10];
         let mut next = *at;
         let result = loop {
@@ -185,9 +158,18 @@ impl Entry {
             }
         };
         out.sync_all()?;
-        self.len += next - *at;
+        File::open(&self.folder)?.sync_all()?;
+        entry.len += next - *at;
         *at = next;
         result
+    }
+
+    /// Removes what was saved of a content.
+    pub fn remove(&mut self, name: FileName) {
+        if let Some(entry) = self.files.remove(&name) {
+            // Left behind, it takes room, and the next start asks again whether it is needed.
+            let _ = fs::remove_file(entry.path);
+        }
     }
 }
 
@@ -202,9 +184,7 @@ fn file_name(name: FileName, base: u64, packing: Packing) -> String {
 
 impl Spooled {
     fn of(path: PathBuf, len: u64) -> Option<Spooled> {
-        let name = path.file_name()?.to_str()?;
-        let is_cut = name.ends_with(PART);
-        let (stem, extension) = name.strip_suffix(PART).unwrap_or(name).split_once('.')?;
+        let (stem, extension) = path.file_name()?.to_str()?.split_once('.')?;
         let (name, base) = stem.split_once('-')?;
         let packing = match extension {
             "log" => Packing::Plain,
@@ -212,7 +192,7 @@ impl Spooled {
             "zst" => Packing::Zstd,
             _ => return None,
         };
-        Some(Spooled { name: name.parse().ok()?, base: base.parse().ok()?, packing, len, is_cut, path })
+        Some(Spooled { name: name.parse().ok()?, base: base.parse().ok()?, packing, path, len })
     }
 
     /// Where it is.
@@ -225,35 +205,37 @@ impl Spooled {
 mod tests {
     use super::*;
 
-    /// What a start finds in the folder: how much, and whether more was to be saved.
-    fn found(folder: &Path) -> Option<(u64, bool)> {
+    /// What a start finds in the folder: where it begins in the content, and its bytes.
+    fn found(folder: &Path) -> Option<(u64, Vec<u8>)> {
         let (_, spooled) = Spool::open(folder.into(), 0);
         assert!(spooled.len() < 2, "{spooled:?}");
-        spooled.first().map(|spooled| (spooled.len, spooled.is_cut))
+        spooled.first().map(|spooled| (spooled.base, fs::read(&spooled.path).unwrap()))
     }
 
     #[test]
-    fn what_is_not_all_there_says_so() {
+    fn what_is_saved_is_where_its_name_says() {
         let dir = tempfile::tempdir().unwrap();
         let (folder, source) = (dir.path().join("spool"), dir.path().join("source"));
-        fs::write(&source, [7; 300]).unwrap();
+        let bytes: Vec<u8> = (0..=255).collect();
+        fs::write(&source, &bytes).unwrap();
         let file = Arc::new(File::open(&source).unwrap());
         let name = FileName(0xab);
         let saving = |from, to| Saving { name, file: Arc::clone(&file), packing: Packing::Plain, from, to };
-        let (mut spool, _) = Spool::open(folder.clone(), 200);
-        // All of it, then more, for which there is no room; then there is.
-        assert_eq!(spool.save(&saving(0, 100)).to, 100);
-        assert_eq!(found(&folder), Some((100, false)));
-        let saved = spool.save(&saving(100, 300));
-        assert_eq!((saved.to, saved.at_risk), (200, 100));
-        assert_eq!(found(&folder), Some((200, true)));
-        spool.max_bytes = 1000;
-        assert_eq!(spool.save(&saving(200, 300)).to, 300);
-        assert_eq!(found(&folder), Some((300, false)));
-        // The source is shorter than it was: what is missing is missing.
-        assert_eq!(spool.save(&saving(300, 400)).to, 300);
-        assert_eq!(found(&folder), Some((300, true)));
-        spool.remove(name);
-        assert_eq!(found(&folder), None);
+        let part = |from: usize, to: usize| Some((from as u64, bytes[from..to].to_vec()));
+        let (mut spool, _) = Spool::open(folder.clone(), 1000);
+        let mut save = |from: usize, to: usize| {
+            assert_eq!(spool.save(&saving(from as u64, to as u64)).to, to as u64);
+        };
+        save(10, 50);
+        assert_eq!(found(&folder), part(10, 50));
+        // It goes on; a part of it comes again; what comes next begins behind its end, or before its beginning.
+        save(50, 60);
+        assert_eq!(found(&folder), part(10, 60));
+        save(40, 70);
+        assert_eq!(found(&folder), part(10, 70));
+        save(100, 200);
+        assert_eq!(found(&folder), part(100, 200));
+        save(20, 120);
+        assert_eq!(found(&folder), part(20, 120));
     }
 }

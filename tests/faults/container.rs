@@ -249,17 +249,19 @@ fn joins(rotation: Rotation) {
 fn is_saved(site: &Site) -> bool {
     let Ok(Some(memory)) = auditship::state::read(&site.path("state")) else { return false };
     let exists = |known: &Known| fs::metadata(&*known.seen_at).is_ok_and(|file| file.ino() == known.identity.inode);
-    let spooled: Vec<String> = fs::read_dir(site.path("state/spool"))
-        .into_iter()
-        .flatten()
-        .map(|item| item.unwrap().file_name().into_string().unwrap())
-        .collect();
+    // The offset of the first byte is in the name.
+    let end = |item: fs::DirEntry| {
+        let name = item.file_name().into_string().unwrap();
+        let (of, base) = name.split_once('.')?.0.split_once('-')?;
+        Some((of.to_owned(), base.parse::<u64>().unwrap() + item.metadata().ok()?.len()))
+    };
+    let spooled = fs::read_dir(site.path("state/spool")).into_iter().flatten();
+    let spooled: HashMap<String, u64> = spooled.filter_map(|item| end(item.unwrap())).collect();
     memory.files.values().filter(|known| !exists(known)).all(|known| {
         let name = known.origin.name;
         let at = memory.cursors.get("loki").and_then(|cursors| cursors.get(&name)).map_or(0, |point| point.at);
-        known.is_deleted
-            && (at >= known.size
-                || spooled.iter().any(|file| file.starts_with(&name.to_string()) && !file.ends_with(".part")))
+        let is_spooled = spooled.get(&name.to_string()).is_some_and(|end| *end >= known.size);
+        known.is_deleted && (at >= known.size || is_spooled)
     })
 }
 
@@ -426,9 +428,7 @@ fn what_a_cut_copy_leaves_open_is_not_joined_to_the_next_file() {
     eventually(seconds(20), "what was renamed over is saved", || is_saved(&site));
     agent.kill_9();
     let spooled = fs::read_dir(site.path("state/spool")).unwrap().next().unwrap().unwrap().path();
-    let part = with_suffix(&spooled, ".part");
-    fs::rename(spooled, &part).unwrap();
-    OpenOptions::new().write(true).open(&part).unwrap().set_len(kept.len() as u64).unwrap();
+    OpenOptions::new().write(true).open(&spooled).unwrap().set_len(kept.len() as u64).unwrap();
     destination.script(|_| Meeting::Pass);
     let mut agent = site.start(&destination);
     eventually(seconds(20), "all arrive", || destination.stored() > truth.len());

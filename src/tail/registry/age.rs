@@ -148,6 +148,11 @@ impl Registry {
         let is_elsewhere = |heir: &Heir| heir.of == name && heir.backing.end().is_ok_and(|end| end >= size);
         if is_needed && followed.is_intact() && !self.heirs.values().any(is_elsewhere) {
             followed.spool = Spool::Saving;
+            if !is_packed {
+                // It can have grown since: whether what is saved is all of it must be known when it is found again.
+                let to = followed.size;
+                changes.extend(followed.file.update(|known| known.size = to).map(Change::Updated));
+            }
             let (file, packing) = (backing.file, backing.packing);
             changes.push(Change::Save(Saving { name, file, packing, from, to: followed.size }));
         }
@@ -298,7 +303,9 @@ impl Registry {
             content.backing.base = spooled.base;
             // An output can be further than what could be saved.
             content.backing.is_copy = true;
-            content.backing.is_cut = spooled.is_cut;
+            // The state had heard of its length before anything was saved.
+            content.backing.is_cut =
+                spooled.packing == Packing::Plain && spooled.base.saturating_add(spooled.len) < known.size;
             content.backing.unpacked = known.size;
             let place = content.place();
             // Its line may go on in the file that came after it.
