@@ -334,7 +334,8 @@ impl<'c> Section<'c> {
 
     /// What was found, for a message; without the value where that could be a secret.
     pub(super) fn found(&self, key: &str, value: &Value) -> String {
-        let secret = |part: &str| ["auth", "password", "token", "secret"].iter().any(|word| part.contains(word));
+        let secret =
+            |part: &str| ["auth", "password", "token", "secret", "headers"].iter().any(|word| part.contains(word));
         let hidden = self.path.iter().map(String::as_str).chain(Some(key)).any(secret);
         let shown = match value {
             Value::Text(_) | Value::Raw(_) if hidden => "a text".to_string(),

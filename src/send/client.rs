@@ -89,8 +89,9 @@ impl Client {
         let mut headers = authorization(&http.auth)?;
         for (name, value) in &http.headers {
             let pair = HeaderName::try_from(name).ok().zip(HeaderValue::try_from(value).ok());
-            let (name, value) =
+            let (name, mut value) =
                 pair.ok_or_else(|| stall(Cause::Setup, format!("headers: {name} cannot be sent as a header")))?;
+            value.set_sensitive(true);
             headers.insert(name, value);
         }
         Ok(Client { inner, url: http.url.clone(), headers })

@@ -310,6 +310,13 @@ impl Run<'_> {
             wrote.as_secs_f64(),
             started.elapsed().as_secs_f64(),
         );
+        let rotations = seen.files - 1;
+        assert!(self.case.rotations.contains(&rotations), "{name}: {rotations} rotations");
+        let few = LINES / 1000;
+        assert!(self.lost.len() <= few, "{name}: {} lines were gone before anybody could read them", self.lost.len());
+        assert!(tally.torn <= KILLS, "{name}: more torn records than kills: {}", tally.torn);
+        assert!(self.errors.is_empty(), "{name}: {:#?}", self.errors);
+        assert_eq!(self.site.behind(), 0, "{:#?}", self.site.status());
         Report {
             name: name.into(),
             lines: truth.len() - signs.len(),
@@ -319,12 +326,5 @@ impl Run<'_> {
             ..Report::default()
         }
         .write();
-        let rotations = seen.files - 1;
-        assert!(self.case.rotations.contains(&rotations), "{name}: {rotations} rotations");
-        let few = LINES / 1000;
-        assert!(self.lost.len() <= few, "{name}: {} lines were gone before anybody could read them", self.lost.len());
-        assert!(tally.torn <= KILLS, "{name}: more torn records than kills: {}", tally.torn);
-        assert!(self.errors.is_empty(), "{name}: {:#?}", self.errors);
-        assert_eq!(self.site.behind(), 0, "{:#?}", self.site.status());
     }
 }

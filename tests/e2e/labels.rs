@@ -123,7 +123,7 @@ fn a_missing_tenant_is_a_stall_that_says_so() {
     let agent = site.start(&destination);
     eventually(seconds(20), "it is said", || !agent.alarms().is_empty());
     let alarm = &agent.alarms()[0];
-    assert_eq!(alarm["cause"], "Credentials");
+    assert_eq!(alarm["cause"], "Setup");
     assert!(alarm["message"].as_str().unwrap().contains("no org id"), "{alarm}");
     assert!(site.behind() > 0);
     assert_eq!(destination.stored(), 0);

@@ -7,16 +7,13 @@ use crate::{
     rig::{
         ask, eventually,
         machine::{self, Machine, Running},
-        millis, seconds,
+        seconds,
     },
     table::{Limit, Outcome, Table},
 };
 use serde::Deserialize;
 use serde_json::Value;
-use std::{
-    collections::{BTreeMap, HashMap, HashSet},
-    thread,
-};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use url::form_urlencoded::byte_serialize;
 
 pub(crate) fn run(program: &Program, table: &mut Table) {
@@ -24,7 +21,7 @@ pub(crate) fn run(program: &Program, table: &mut Table) {
     table.case(program, "X-Scope-OrgID by label, and none at first", || tenants(program));
     table.case(program, "over the rate of the tenant: 429", || rate(program));
     table.case(program, "over the limit of streams: 429 for some of them, until it is raised", || streams(program));
-    table.case(program, "stopped and started again meanwhile", || restart(program));
+    table.case(program, "stopped and started again between runs", || restart(program));
     table.case(program, "kill -9: what is sent again is out of order", || out_of_order(program));
 }
 
@@ -215,14 +212,11 @@ fn out_of_order(program: &Program) -> Outcome {
     eventually(seconds(20), "some are stored", || !read(&server, "fake").is_empty());
     agent.agent.kill_9();
     let mut agent = machine.start();
-    thread::sleep(millis(1500));
-    let is_ordered = !agent.alarms("loki", "unordered_writes").is_empty();
+    let said = waits(&agent, "unordered_writes");
     agent.agent.end();
     machine.has_no_letters();
-    compare(&read(&server, "fake"), &truth).note(if is_ordered { "it waits, and says why" } else { "" }).limit(
-        Limit::missing(
-            "Loki before 2.4, and any Loki with `unordered_writes: false`, refuses what it has when it is sent again. auditship \
-             then waits, says so, and gives nothing up",
-        ),
-    )
+    compare(&read(&server, "fake"), &truth).note(said).limit(Limit::missing(
+        "Loki before 2.4, and any Loki with `unordered_writes: false`, refuses what it has when it is sent again. auditship then \
+         waits, says so, and gives nothing up",
+    ))
 }

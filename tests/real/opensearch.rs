@@ -39,7 +39,11 @@ pub(crate) fn run(program: &Program, table: &mut Table) {
     table.case(program, "whole cluster read-only, then released", || cluster_blocked(&node));
     table.case(program, "bodies in zstd", || zstd(&node));
     drop(node);
-    table.case(program, "413: batches and a line over http.max_content_length", || too_large(program));
+    table.case(
+        program,
+        "413: batches over http.max_content_length; one line over it alone, to the dead letters",
+        || too_large(program),
+    );
 }
 
 /// A template of `deploy/elasticsearch/opensearch`, as it is loaded.

@@ -1,6 +1,7 @@
 //! A program that `tests/real/install` has put into its folder, and a server that a test starts of it.
 
 use crate::rig::eventually;
+use rustix::process::{Pid, Signal, kill_process};
 use std::{
     fs,
     io::{BufRead as _, BufReader},
@@ -138,6 +139,9 @@ impl Server {
         let deadline = std::time::Instant::now() + STOP;
         while self.child.try_wait().is_ok_and(|status| status.is_none()) {
             if std::time::Instant::now() > deadline {
+                // A script ends what it has started.
+                let _ = kill_process(Pid::from_child(&self.child), Signal::TERM);
+                thread::sleep(Duration::from_secs(2));
                 let _ = self.child.kill();
                 let _ = self.child.wait();
                 println!("a server did not end within {STOP:?} and was killed");

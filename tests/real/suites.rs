@@ -46,12 +46,12 @@ const DESTROYS: &[(&str, &str)] = &[
     (
         "docker max-file=1",
         "a rotation with `max-file=1` deletes what was not read: a line that no running agent had opened, or that is cut in \
-         the moment of a kill, can be lost, at most one in a thousand here. Use `max-file=2` or more",
+         the moment of a kill, can be lost, at most three in a thousand here. Use `max-file=2` or more",
     ),
     (
         "conmon max-size",
         "a rotation of conmon renames over what was not read: a line that no running agent had opened, or that is cut in the \
-         moment of a kill, can be lost, at most one in a thousand here. The kubelet rotates by itself and does not do this",
+         moment of a kill, can be lost, at most three in a thousand here. The kubelet rotates by itself and does not do this",
     ),
 ];
 

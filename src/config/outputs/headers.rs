@@ -19,6 +19,15 @@ const OWN: &[(&str, &str)] = &[
     ("transfer-encoding", ""),
     ("connection", ""),
     ("host", "url"),
+    // The answer must be one that we can read.
+    ("accept", ""),
+    ("accept-encoding", ""),
+    ("expect", ""),
+    ("te", ""),
+    ("trailer", ""),
+    ("upgrade", ""),
+    ("keep-alive", ""),
+    ("proxy-connection", ""),
 ];
 
 /// Names and values, in the order of the file.

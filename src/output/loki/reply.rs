@@ -27,7 +27,7 @@ pub fn reply(answer: Answer<'_>) -> Verdict {
             Meaning::Time => untimely(&plain, answer.told()),
             Meaning::Record => Verdict::Refused { reason: answer.told() },
             Meaning::Size => Verdict::TooLarge { reason: answer.told() },
-            Meaning::Order => answer.stall(Cause::Setup, Scope::Output, ORDER),
+            Meaning::Order => answer.stall(Cause::Setup, Scope::Stream, ORDER),
             Meaning::Request => answer.stall(Cause::Setup, Scope::Output, ""),
             Meaning::Stream => answer.stall(Cause::Setup, Scope::Stream, ""),
             Meaning::Connection => answer.stall(Cause::Broken, Scope::Output, ""),

@@ -102,7 +102,7 @@ fn texts() {
     // As Loki 1.6.1 writes it, and later ones with unordered_writes: false.
     let order = "entry with timestamp 2026-01-01 00:00:00 +0000 UTC ignored, reason: 'entry out of order' for stream: {a=\"b\"},\n\
                  total ignored: 1 out of 2";
-    check(400, order, request);
+    check(400, order, stream);
     check(400, r#"entry for stream '{a="b"}' has timestamp too old: 2020-01-01T00:00:00Z, oldest …"#, record);
     check(
         400,
