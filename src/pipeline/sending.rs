@@ -88,9 +88,17 @@ impl Lane {
         }
     }
 
-    /// Whether there are sealed batches that wait for nothing but their turn.
+    /// Whether there are sealed batches that wait for nothing but their turn. A few that have failed do not count: whether
+    /// the fault is theirs is shown by others that pass, and there must be such. When the destination is down, there are many.
     pub(super) fn is_queueing(&self, now: Duration) -> bool {
-        self.batches.sealed.iter().any(|work| self.may_send(work.batch.stream, now))
+        let mut failed = 0;
+        for work in self.batches.sealed.iter().filter(|work| self.may_send(work.batch.stream, now)) {
+            if !work.has_failed() {
+                return true;
+            }
+            failed += 1;
+        }
+        failed > self.plan.concurrency
     }
 
     fn may_send(&self, stream: u32, now: Duration) -> bool {

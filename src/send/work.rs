@@ -213,6 +213,11 @@ impl Work {
         record.map_or(Failed::Later, Failed::Alone)
     }
 
+    /// Whether an attempt failed, as far as is known not by its own fault.
+    pub fn has_failed(&self) -> bool {
+        self.failures > 0 || self.passes.is_some()
+    }
+
     /// Some of what is to be sent may be stored already.
     pub fn doubt(&mut self) {
         self.is_doubtful = true;
