@@ -1,6 +1,6 @@
 //! A container runtime of the tests' own: its folders, its processes, and nothing of them left at the end.
 
-use crate::rig::{Report, eventually, millis, seconds};
+use crate::rig::{Report, eventually, find, millis, seconds};
 use rustix::process::{Pid, Signal, geteuid, kill_process};
 use std::{
     ffi::OsString,
@@ -15,13 +15,6 @@ use tempfile::TempDir;
 
 /// The image that it has: busybox, and nothing else.
 pub(crate) const IMAGE: &str = "busybox:local";
-
-/// A program in PATH, or where distributions keep those of the administrator.
-fn find(program: &str) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let folders = std::env::split_paths(&path).chain(["/usr/sbin".into(), "/sbin".into(), "/bin".into()]);
-    folders.map(|folder| folder.join(program)).find(|path| path.is_file())
-}
 
 /// Why nothing of the kind can run here.
 fn obstacle(programs: &[&str]) -> Option<String> {

@@ -1,24 +1,17 @@
 //! The real logrotate, in the shapes in which it is configured, with the agent running and stopped.
 
 use crate::{
-    rig::{Report, eventually, seconds},
+    rig::{Report, eventually, find, seconds},
     world::World,
 };
 use std::{
     fs::{self, File, OpenOptions, Permissions},
     io::Write as _,
     os::unix::fs::PermissionsExt as _,
-    path::{Path, PathBuf},
+    path::Path,
     process::Command,
     time::{Instant, SystemTime, UNIX_EPOCH},
 };
-
-/// A program in PATH, or where distributions keep those of the administrator.
-fn find(program: &str) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let folders = std::env::split_paths(&path).chain(["/usr/sbin".into(), "/sbin".into()]);
-    folders.map(|folder| folder.join(program)).find(|path| path.is_file())
-}
 
 struct Shape {
     name: &'static str,

@@ -31,12 +31,16 @@ pub(crate) fn run(program: &Program, table: &mut Table) {
     table.case(program, "data stream: several files under way at a kill, then a rollover", || several(&node));
     table.case(program, "strict mapping: refused lines to the dead letters, then replay", || strict(&node));
     table.case(program, "index read-only, then released", || {
-        blocked(&node, "audit-2024.01", "{\"index.blocks.read_only_allow_delete\":true}", "2024-01-01")
+        let name = "index.blocks.read_only_allow_delete";
+        blocked(&node, "audit-2024.01", "2024-01-01", |value| index_block(&node, "audit-2024.01", name, value))
     });
     table.case(program, "index closed to writes, then released", || {
-        blocked(&node, "audit-2024.02", "{\"index.blocks.write\":true}", "2024-02-01")
+        let name = "index.blocks.write";
+        blocked(&node, "audit-2024.02", "2024-02-01", |value| index_block(&node, "audit-2024.02", name, value))
     });
-    table.case(program, "whole cluster read-only, then released", || cluster_blocked(&node));
+    table.case(program, "whole cluster read-only, then released", || {
+        blocked(&node, "audit-2024.03", "2024-03-01", |value| cluster_block(&node, value))
+    });
     table.case(program, "bodies in zstd", || zstd(&node));
     drop(node);
     table.case(
@@ -248,40 +252,32 @@ fn of_day(day: &str, count: usize) -> Vec<Vec<u8>> {
     (0..count).map(|n| line(n).into_bytes()).collect()
 }
 
-/// The index takes nothing for a while: that is a stall, not a refusal of what is sent.
-fn blocked(node: &Server, index: &str, block: &str, day: &str) -> Outcome {
+/// Settings of this index that keep it from being written to, or `null`.
+fn index_block(node: &Server, index: &str, name: &str, value: Value) {
+    node.put(&format!("/{index}/_settings"), &json!({ name: value }).to_string());
+}
+
+fn cluster_block(node: &Server, value: Value) {
+    let settings = json!({ "persistent": { "cluster.blocks.read_only_allow_delete": value } });
+    node.put("/_cluster/settings", &settings.to_string());
+}
+
+/// The index of this day takes nothing for a while: that is a stall, not a refusal of what is sent.
+fn blocked(node: &Server, index: &str, day: &str, block: impl Fn(Value)) -> Outcome {
     let machine =
         Machine::new(machine::elastic(&node.url(), "index = \"audit-%Y.%m\"\nbatch = { max_wait = \"100ms\" }"));
     let truth = of_day(day, 2_000);
     machine.append("app.jsonl", &truth[..1_000]);
     let mut agent = machine.start();
     agent.delivered(seconds(60), None);
-    node.put(&format!("/{index}/_settings"), block);
+    block(json!(true));
     machine.append("app.jsonl", &truth[1_000..]);
     let alarm = stalls(&agent);
-    node.put(&format!("/{index}/_settings"), &block.replace("true", "null"));
+    block(Value::Null);
     agent.delivered(seconds(120), None);
     agent.agent.end();
     machine.has_no_letters();
     Outcome::of(&compare(&node.documents(index), &[truth.clone()]), truth.len()).note(alarm)
-}
-
-fn cluster_blocked(node: &Server) -> Outcome {
-    let machine =
-        Machine::new(machine::elastic(&node.url(), "index = \"audit-%Y.%m\"\nbatch = { max_wait = \"100ms\" }"));
-    let truth = of_day("2024-03-01", 2_000);
-    machine.append("app.jsonl", &truth[..1_000]);
-    let mut agent = machine.start();
-    agent.delivered(seconds(60), None);
-    let block = |to: Value| json!({ "persistent": { "cluster.blocks.read_only_allow_delete": to } }).to_string();
-    node.put("/_cluster/settings", &block(json!(true)));
-    machine.append("app.jsonl", &truth[1_000..]);
-    let alarm = stalls(&agent);
-    node.put("/_cluster/settings", &block(Value::Null));
-    agent.delivered(seconds(120), None);
-    agent.agent.end();
-    machine.has_no_letters();
-    Outcome::of(&compare(&node.documents("audit-2024.03"), &[truth.clone()]), truth.len()).note(alarm)
 }
 
 /// Waits for the alarm, and some time more in which nothing may be given up. Returns what it says.

@@ -1,7 +1,7 @@
 //! The suites that have real writers of their own: they put down what they found, and the table takes it up.
 
 use crate::{
-    rig::Report,
+    rig::{Report, find},
     table::{Limit, Outcome, Row, Table, Verdict, begin},
 };
 use std::{
@@ -46,7 +46,7 @@ const DESTROYS: &[(&str, &str)] = &[
     (
         "docker max-file=1",
         "a rotation with `max-file=1` deletes what was not read: a line that no running agent had opened, or that is cut in \
-         the moment of a kill, can be lost, at most three in a thousand here. Use `max-file=2` or more",
+         the moment of a kill, can be lost, at most three in a thousand here. Use `max-file=3` or more",
     ),
     (
         "conmon max-size",
@@ -116,8 +116,10 @@ fn cargo_test(table: &mut Table, suite: &[&str], reports: &std::path::Path) {
 
 /// The first word of its first line that begins with a number.
 fn version(command: &[&str]) -> String {
-    let path = format!("{}:/usr/sbin:/sbin", std::env::var("PATH").unwrap_or_default());
-    let Ok(done) = Command::new(command[0]).args(&command[1..]).env("PATH", path).output() else { return "-".into() };
+    let program = find(command[0]);
+    let Some(done) = program.and_then(|program| Command::new(program).args(&command[1..]).output().ok()) else {
+        return "-".into();
+    };
     let said = [done.stdout, done.stderr].concat();
     let said = String::from_utf8_lossy(&said);
     let word = said.split_whitespace().find(|word| word.starts_with(|c: char| c.is_ascii_digit()));

@@ -23,6 +23,7 @@ pub(crate) use wire::Seen;
 pub(crate) use writer::{Writer, append, event, lines};
 
 use std::{
+    path::PathBuf,
     thread,
     time::{Duration, Instant},
 };
@@ -35,6 +36,13 @@ pub(crate) fn eventually(limit: Duration, what: &str, mut condition: impl FnMut(
         assert!(start.elapsed() < limit, "not within {limit:?}: {what}");
         thread::sleep(Duration::from_millis(10));
     }
+}
+
+/// A program in PATH, or where distributions keep those of the administrator.
+pub(crate) fn find(program: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let folders = std::env::split_paths(&path).chain(["/usr/sbin".into(), "/sbin".into(), "/bin".into()]);
+    folders.map(|folder| folder.join(program)).find(|path| path.is_file())
 }
 
 /// Whether the tests run with the sizes and times of real outages.

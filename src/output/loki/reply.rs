@@ -169,8 +169,9 @@ const TEXTS: &[(&str, Meaning)] = &[
 
 const TENANT: &str = "this Loki has tenants; name one with tenant_id";
 
-const ORDER: &str =
-    "Loki takes entries only in their order here; set limits_config.unordered_writes: true, its default since 2.4";
+/// Whether a stream keeps order is decided when it is made (`pkg/ingester/instance.go` of 3.4).
+const ORDER: &str = "this stream takes entries only in their order; set limits_config.unordered_writes: true, the default \
+                     since Loki 2.4; streams in memory follow when the ingesters restart";
 
 /// The texts of a 429 that are about one stream. Any other is about the tenant.
 const STREAM_LIMITS: [&str; 2] = ["per stream rate limit exceeded", "maximum active stream limit exceeded"];
