@@ -87,7 +87,7 @@ fn a_line_of_64_mib() {
     append(&path, &[first.clone(), long.clone(), last.clone()]);
     let started = Instant::now();
     world.start();
-    eventually(seconds(60), "all of it is acknowledged", || {
+    eventually(seconds(240), "all of it is acknowledged", || {
         world.destination.stored() > 300 && world.site.behind() == 0
     });
     memory_is_flat(&world);
