@@ -261,3 +261,49 @@ proptest! {
         prop_assert!(requests <= 1 + (2 * depth + 2) * bad.len() as u32, "{requests}");
     }
 }
+
+/// Sends until all is accepted, or until one is found to fail while others pass. Returns that one, and how many requests
+/// it took.
+fn send(work: &mut Work, passes: &mut u64, fails: impl Fn(&Selection) -> bool) -> (Option<usize>, usize) {
+    for requests in 0..10_000 {
+        let Next::Send(selection) = work.next() else { return (None, requests) };
+        match fails(&selection) {
+            true => {
+                if let Failed::Alone(record) = work.failed(*passes) {
+                    return (Some(record), requests);
+                }
+            }
+            false => {
+                *passes += 1;
+                work.take(&Verdict::Accepted);
+            }
+        }
+    }
+    panic!("it does not end")
+}
+
+#[test]
+fn what_fails_for_ever_is_found_where_there_is_nothing_else_that_could_pass() {
+    for poison in [0, 1, 137, 255, 298, 299] {
+        let mut work = Work::new(batch(300), Form::Full);
+        let (found, requests) = send(&mut work, &mut 0, |selection| selection.records().any(|one| one == poison));
+        assert_eq!(found, Some(poison));
+        assert!(requests < 80, "{requests}");
+    }
+    // More than the destination takes at once.
+    let mut work = Work::new(batch(300), Form::Full);
+    assert_eq!(send(&mut work, &mut 0, |selection| selection.len() > 60).0, None);
+}
+
+#[test]
+fn after_a_long_outage_a_batch_is_still_a_few_requests() {
+    let mut most = 0;
+    for failures in 0..500 {
+        let mut work = Work::new(batch(300), Form::Full);
+        (0..failures).for_each(|_| assert!(!matches!(work.failed(7), Failed::Alone(_))));
+        let (found, requests) = send(&mut work, &mut 7, |_| false);
+        assert_eq!((found, work.next()), (None, Next::Settled));
+        most = most.max(requests);
+    }
+    assert!((2..=8).contains(&most), "{most}");
+}

@@ -13,6 +13,9 @@ const MAX_SUSPECTS: usize = 16;
 /// After so many failures in a row others have their turn.
 const MAX_FAILURES: u32 = 3;
 
+/// Of a batch that fails while nothing at all passes, so many parts are tried.
+const MAX_PARTS: usize = 8;
+
 /// A record that the destination refuses.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
@@ -192,17 +195,21 @@ impl Work {
 
     /// An attempt failed, and nobody said that it is its fault; `passes` requests of the output have passed so far. When
     /// others pass again and again and this one does not, it is its fault after all (Loki answers 500 to a push that is too
-    /// large for its ingester): it is halved.
+    /// large for its ingester): it is halved. When nothing passes at all, it may be all that there is: a few parts of it are
+    /// tried, of which one that passes shows that the destination works. Few, so that an outage ends without a crowd of
+    /// small requests.
     pub fn failed(&mut self, passes: u64) -> Failed {
         self.failures += 1;
         if self.failures < MAX_FAILURES {
             return Failed::Again;
         }
         self.failures = 0;
-        let is_its_fault = self.passes.replace(passes).is_some_and(|before| before < passes);
+        let before = self.passes.replace(passes);
+        let is_its_fault = before.is_some_and(|before| before < passes);
         let Some(front) = self.todo.pop_front() else { return Failed::Later };
+        let may_be_parted = before.is_some() && self.todo.len() + 1 < MAX_PARTS;
         // Behind the others, which have not been tried.
-        if is_its_fault && front.len() > 1 {
+        if front.len() > 1 && (is_its_fault || may_be_parted) {
             let (first, second) = front.split_at(front.len() / 2);
             self.todo.extend([first, second]);
             return Failed::Later;

@@ -190,6 +190,28 @@ fn a_record_that_stalls_is_found_and_can_be_skipped() {
     assert_eq!(agent.ended("dead_lettered"), 1);
 }
 
+/// There is one stream, and nothing else that could pass and show that the destination works.
+#[test]
+fn a_record_that_stalls_is_found_where_nothing_else_is_sent() {
+    let destination = Destination::new();
+    destination.script(|attempt| match has_marker(attempt) {
+        true => Meeting::Answer(500, "", "rpc error: code = ResourceExhausted"),
+        false => Meeting::Pass,
+    });
+    let site = Site::new();
+    let mut truth: Vec<Vec<u8>> = (0..50).map(|n| event(&format!("a-{n}"), "login", "acme")).collect();
+    truth[17] = event("poison", "login", "acme");
+    append(&site.log("app.jsonl"), &truth);
+    let mut agent = site.start(&destination);
+    eventually(seconds(150), "all but one arrive", || destination.stored() == truth.len() - 1);
+    eventually(seconds(60), "the alarm names it", || named(&agent, "others pass").len() == 1);
+    assert_eq!(letters(&site).len(), 0);
+    destination.script(|_| Meeting::Pass);
+    eventually(seconds(60), "it is taken after all", || site.behind() == 0);
+    agent.end();
+    check(&destination, &truth);
+}
+
 /// What the agent calls app.jsonl.
 fn named_file(destination: &Destination) -> String {
     let attempts = destination.attempts();
