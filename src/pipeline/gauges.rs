@@ -327,11 +327,6 @@ impl Live {
         self.store.with_memory(Memory::clone)
     }
 
-    /// The state folder.
-    pub fn state_folder(&self) -> &std::path::Path {
-        self.store.folder()
-    }
-
     /// Which thread has not looked around for too long; `None` when all of them get on. A destination that does not
     /// answer keeps no thread from looking around.
     pub fn stuck(&self) -> Option<String> {

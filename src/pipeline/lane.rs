@@ -151,6 +151,8 @@ pub(super) struct Lane {
     /// By stream: which of its records are late.
     pub(super) late: HashMap<u32, Late>,
     pub(super) bases: Bases,
+    /// When a batch was sealed last although others had failed.
+    pub(super) last_fresh: Duration,
     /// Requests that passed.
     pub(super) passes: u64,
     /// Of these, those of which something is stored.
@@ -223,6 +225,7 @@ impl Lane {
             receipts: Receipts::new(),
             late: HashMap::new(),
             bases: Bases::default(),
+            last_fresh: Duration::ZERO,
             passes: 0,
             accepts: 0,
             paces,
@@ -411,33 +414,8 @@ impl Lane {
         self.streams.labels_at(stream as usize)
     }
 
-    /// Whether nothing is coming that could fill the open batches.
-    fn is_last(&self) -> bool {
-        self.stop.is_some() || (self.mode == Mode::Once && self.is_listed && self.ready.is_empty())
-    }
-
-    fn seal_due(&mut self, now: Duration) {
-        // Full, with nothing under way that could make room.
-        let is_stuck = self.is_full(0) && self.in_flight == 0 && self.batches.sealed.is_empty();
-        if self.is_last() || is_stuck {
-            return self.batches.seal_due(now, u64::MAX);
-        }
-        // The oldest batch holds up the safe position of all that was read after it: it leaves while there is still
-        // a quarter of the window to go on reading in.
-        let read = self.counts.read_bytes.saturating_sub(self.plan.window / 4 * 3);
-        // What is sealed now would only queue: it grows instead, until what is before it has left. Otherwise a queue of
-        // small batches fills the pool, and then what little can be read makes more of them, for ever.
-        match now.checked_sub(self.plan.batch_max_wait).filter(|_| !self.is_queueing(now)) {
-            Some(until) => self.batches.seal_due(until, read),
-            // Or nothing is old, at the very start.
-            None => self.batches.seal_due(Duration::ZERO, read),
-        }
-    }
-
     fn next_deadline(&self, now: Duration) -> Duration {
-        // While others queue, their end wakes the lane.
-        let oldest = self.batches.oldest().filter(|_| !self.is_queueing(now));
-        let due = oldest.map(|opened| opened + self.plan.batch_max_wait);
+        let due = self.next_seal(now);
         let retry = match self.health.gate(now) {
             Gate::Wait(until) if !self.batches.sealed.is_empty() => Some(until),
             _ => None,

@@ -35,6 +35,7 @@ mod receipts;
 mod replay;
 mod report;
 mod run;
+mod sealing;
 mod sending;
 mod settings;
 mod showing;

@@ -28,6 +28,10 @@ pub(super) const CHANNEL: &str = "x-splunk-request-channel";
 pub(super) struct Receipts {
     /// By receipt: since when, and what.
     waiting: BTreeMap<u64, (Duration, Work)>,
+    /// Of receipts that came more than once: what an answer would be about cannot be told.
+    ambiguous: BTreeMap<u64, Vec<(Duration, Work)>>,
+    /// When the channel was given up last.
+    renewed: Option<Duration>,
     /// The numbers of receipts are those of this channel.
     pub channel: String,
     is_asking: bool,
@@ -48,6 +52,8 @@ impl Receipts {
     pub(super) fn new() -> Receipts {
         Receipts {
             waiting: BTreeMap::new(),
+            ambiguous: BTreeMap::new(),
+            renewed: None,
             channel: new_channel(),
             is_asking: false,
             due: Duration::ZERO,
@@ -57,11 +63,42 @@ impl Receipts {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.waiting.is_empty()
+        self.all().next().is_none()
     }
 
     pub(super) fn records(&self) -> u64 {
-        self.waiting.values().map(|(_, work)| work.batch.records() as u64).sum()
+        self.all().map(|(_, work)| work.batch.records() as u64).sum()
+    }
+
+    fn all(&self) -> impl Iterator<Item = &(Duration, Work)> {
+        self.waiting.values().chain(self.ambiguous.values().flatten())
+    }
+
+    /// This is to wait for that receipt. `false`: another one does already.
+    fn insert(&mut self, receipt: u64, now: Duration, work: Work) -> bool {
+        if let Some(works) = self.ambiguous.get_mut(&receipt) {
+            works.push((now, work));
+            return false;
+        }
+        match self.waiting.remove(&receipt) {
+            Some(other) => {
+                self.ambiguous.insert(receipt, vec![other, (now, work)]);
+                false
+            }
+            None => {
+                self.waiting.insert(receipt, (now, work));
+                true
+            }
+        }
+    }
+
+    /// Everything that waits, for another channel.
+    fn renew(&mut self, now: Duration) -> Vec<Work> {
+        self.channel = new_channel();
+        self.renewed = Some(now);
+        let waiting = std::mem::take(&mut self.waiting).into_values();
+        let all = waiting.chain(std::mem::take(&mut self.ambiguous).into_values().flatten());
+        all.map(|(_, work)| work).collect()
     }
 
     /// There is little time left to ask.
@@ -72,7 +109,7 @@ impl Receipts {
 
     /// When something is to be done.
     pub(super) fn due(&self, timeout: Duration) -> Option<Duration> {
-        let oldest = self.waiting.values().map(|(since, _)| *since).min()?;
+        let oldest = self.all().map(|(since, _)| *since).min()?;
         let ask = match self.health.gate(self.due) {
             Gate::Wait(until) => until,
             Gate::Open | Gate::Probe => self.due,
@@ -90,13 +127,15 @@ impl Lane {
             // Of a channel that was given up since: sent again, as all that waited then.
             return self.batches.sealed.push_front(work);
         }
-        if self.receipts.waiting.is_empty() {
+        if self.receipts.is_empty() {
             self.receipts.pause = FIRST;
             self.receipts.due = now + FIRST;
         }
-        if let Some((_, other)) = self.receipts.waiting.insert(receipt, (now, work)) {
-            // It begins to count anew when it has forgotten the channel.
-            self.batches.sealed.push_front(other);
+        let is_recent = self.receipts.renewed.is_some_and(|at| now.saturating_sub(at) < self.plan.ack_timeout);
+        // It has forgotten the channel and counts anew; or there are several that count, behind a balancer that sends each
+        // request to another one, and then another channel is soon like this one.
+        if !self.receipts.insert(receipt, now, work) && !is_recent {
+            self.renew_channel("a receipt number came twice; a load balancer has to be sticky", now);
         }
     }
 
@@ -108,8 +147,8 @@ impl Lane {
         }
         let timeout = self.plan.ack_timeout;
         let is_answered = self.receipts.health.stalled().is_none();
-        if is_answered && self.receipts.waiting.values().any(|(since, _)| now.saturating_sub(*since) >= timeout) {
-            return self.renew_channel(&format!("not acknowledged within {} s", timeout.as_secs()));
+        if is_answered && self.receipts.all().any(|(since, _)| now.saturating_sub(*since) >= timeout) {
+            return self.renew_channel(&format!("not acknowledged within {} s", timeout.as_secs()), now);
         }
         let receipts: Vec<u64> = self.receipts.waiting.keys().copied().take(MOST).collect();
         let Some(client) = self.client(now) else {
@@ -135,7 +174,9 @@ impl Lane {
         match asked.result {
             Ok(stored) => {
                 if self.receipts.health.stalled().is_some() {
-                    self.receipts.waiting.values_mut().for_each(|(since, _)| *since = now);
+                    let waiting = self.receipts.waiting.values_mut();
+                    let all = waiting.chain(self.receipts.ambiguous.values_mut().flatten());
+                    all.for_each(|(since, _)| *since = now);
                 }
                 let change = self.receipts.health.pass(now);
                 alarm::receipts(&self.plan.name, change);
@@ -148,7 +189,7 @@ impl Lane {
                     self.advance(work, now);
                 }
             }
-            Err(Verdict::Stall(Stall { cause: Cause::Forgotten, text, .. })) => self.renew_channel(&text),
+            Err(Verdict::Stall(Stall { cause: Cause::Forgotten, text, .. })) => self.renew_channel(&text, now),
             Err(verdict) => {
                 let stall = match verdict {
                     Verdict::Stall(stall) => stall,
@@ -169,14 +210,13 @@ impl Lane {
     }
 
     /// Everything that waits is sent again, under another channel.
-    pub(super) fn renew_channel(&mut self, why: &str) {
-        self.receipts.channel = new_channel();
-        let waiting = std::mem::take(&mut self.receipts.waiting);
+    pub(super) fn renew_channel(&mut self, why: &str, now: Duration) {
+        let waiting = self.receipts.renew(now);
         if !waiting.is_empty() {
-            let records = waiting.values().map(|(_, work)| work.batch.records()).sum();
+            let records = waiting.iter().map(|work| work.batch.records()).sum();
             alarm::unacknowledged(&self.plan.name, records, why);
         }
-        for (_, (_, work)) in waiting.into_iter().rev() {
+        for work in waiting.into_iter().rev() {
             self.batches.sealed.push_front(work);
         }
     }
@@ -203,9 +243,27 @@ pub(super) fn new_channel() -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::*;
+    use crate::batch::{Batch, Form};
+
+    #[test]
+    fn a_receipt_that_comes_twice_settles_neither() {
+        let work = |stream| Work::new(Batch::new(stream, Duration::ZERO), Form::Full);
+        let mut receipts = Receipts::new();
+        let channel = receipts.channel.clone();
+        let now = Duration::from_secs(1);
+        assert!(receipts.insert(0, now, work(0)) && receipts.insert(1, now, work(1)));
+        assert!(!receipts.insert(0, now, work(2)) && !receipts.insert(0, now, work(3)));
+        assert_eq!(receipts.waiting.keys().collect::<Vec<_>>(), [&1]);
+        assert_eq!((receipts.all().count(), receipts.due(now)), (4, Some(Duration::ZERO)));
+        let again: Vec<u32> = receipts.renew(now).iter().map(|work| work.batch.stream).collect();
+        assert_eq!((again, receipts.is_empty()), (vec![1, 0, 2, 3], true));
+        assert_ne!(receipts.channel, channel);
+    }
+
     #[test]
     fn a_channel_is_a_uuid_of_version_4() {
-        let (one, other) = (super::new_channel(), super::new_channel());
+        let (one, other) = (new_channel(), new_channel());
         assert_ne!(one, other);
         for channel in [one, other] {
             let parts: Vec<usize> = channel.split('-').map(str::len).collect();

@@ -1,5 +1,6 @@
 //! Replay: dead letters are sent again, in the order in which they were put aside. What is delivered leaves them; what still
-//! fails stays, and so does everything after a destination that does not answer.
+//! fails stays, and so does everything when the destination takes nothing any more. What fails while others pass is looked
+//! for by halving.
 
 use super::{
     late::{base_of, forms},
@@ -15,7 +16,7 @@ use crate::{
     send::{Client, Next, Refusal, Work},
 };
 use std::{
-    collections::{BTreeSet, HashSet},
+    collections::{BTreeSet, HashSet, VecDeque},
     io,
     time::Duration,
 };
@@ -24,6 +25,8 @@ use std::{
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 /// … so often.
 const ATTEMPTS: u32 = 6;
+/// After so many batches in a row that fail nothing more is sent.
+const FAILURES: u32 = 4;
 /// A destination with receipts is asked for them this often.
 const ASK: Duration = Duration::from_secs(1);
 
@@ -101,12 +104,37 @@ pub fn replay(
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let mut replayed = Replayed { letters: all.len(), ..Replayed::default() };
     let mut delivered: HashSet<String> = HashSet::new();
-    let mut rest = &all[..];
-    while !rest.is_empty() && replayed.stalled.is_none() {
-        let (now, after) = rest.split_at(first_batch(plan, rest));
-        runtime.block_on(send(plan, now, &mut delivered, &mut replayed));
-        rest = after;
-        show(all.len() - rest.len(), all.len());
+    let (mut rest, mut parts) = (&all[..], VecDeque::new());
+    // In a row; and what failed while nothing had passed.
+    let (mut failures, mut last) = (0, Vec::new());
+    loop {
+        if parts.is_empty() && !rest.is_empty() {
+            let (now, after) = rest.split_at(first_batch(plan, rest));
+            parts.push_back(now.iter().collect::<Vec<_>>());
+            rest = after;
+        }
+        let Some(mut part) = parts.pop_front().or_else(|| last.pop()) else { break };
+        let stall = runtime.block_on(send(plan, &mut part, &mut delivered, &mut replayed)).err();
+        show(delivered.len() + replayed.refused.len(), all.len());
+        let Some(stall) = stall else {
+            failures = 0;
+            continue;
+        };
+        failures += 1;
+        match part[..] {
+            _ if failures == FAILURES => {
+                replayed.stalled = Some(stall.text);
+                break;
+            }
+            [one] if !delivered.is_empty() => replayed.refused.push((one.id.clone(), stall.text)),
+            [_] => last.push(part),
+            // The later half first: either can have the one that fails, and then the other passes.
+            _ => {
+                let second = part.split_off(part.len() / 2);
+                parts.push_front(part);
+                parts.push_front(second);
+            }
+        }
     }
     replayed.delivered = delivered.len();
     if !delivered.is_empty() {
@@ -125,11 +153,17 @@ fn first_batch(plan: &Plan, letters: &[Letter]) -> usize {
     letters.iter().take_while(fits).count().clamp(1, plan.output.max_records())
 }
 
-async fn send(plan: &Plan, letters: &[Letter], delivered: &mut HashSet<String>, replayed: &mut Replayed) {
+/// Sends these as one batch. When that fails, `letters` are those that are not delivered.
+async fn send<'l>(
+    plan: &Plan,
+    letters: &mut Vec<&'l Letter>,
+    delivered: &mut HashSet<String>,
+    replayed: &mut Replayed,
+) -> Result<(), Stall> {
     let head = plan.output.stream(&letters[0].label_set());
     let (mut pool, mut batch) = (Pool::new(usize::MAX / 2), Batch::new(0, Duration::ZERO));
-    let mut sent: Vec<&Letter> = Vec::new();
-    for letter in letters {
+    let mut sent: Vec<&'l Letter> = Vec::new();
+    for letter in letters.iter().copied() {
         match letter.encoded() {
             Some(bytes) => {
                 batch.body.writer(&mut pool).put(&bytes);
@@ -147,8 +181,11 @@ async fn send(plan: &Plan, letters: &[Letter], delivered: &mut HashSet<String>, 
         match work.next() {
             Next::Send(_) => {
                 if let Err(stall) = step(plan, &head, &mut work, &mut bases).await {
-                    replayed.stalled = Some(stall.text);
-                    return;
+                    let left = work.left();
+                    let good = (0..sent.len()).filter(|record| !left.contains(record) && !dead.contains(record));
+                    delivered.extend(good.map(|record| sent[record].id.clone()));
+                    *letters = left.iter().filter_map(|record| sent.get(*record).copied()).collect();
+                    return Err(stall);
                 }
             }
             Next::Held => work.again(),
@@ -164,6 +201,7 @@ async fn send(plan: &Plan, letters: &[Letter], delivered: &mut HashSet<String>, 
     }
     let good = sent.iter().enumerate().filter(|(record, _)| !dead.contains(record));
     delivered.extend(good.map(|(_, letter)| letter.id.clone()));
+    Ok(())
 }
 
 /// One request and what it leads to, tried again while it stalls.

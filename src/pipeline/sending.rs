@@ -60,9 +60,12 @@ impl Lane {
                 Gate::Probe if !self.is_probing => true,
                 Gate::Probe | Gate::Wait(_) => return,
             };
-            let Some(nth) = self.batches.sealed.iter().position(|work| self.may_send(work.batch.stream, now)) else {
-                return;
-            };
+            let may_send = |work: &Work| self.may_send(work.batch.stream, now);
+            // What has not failed shows best whether the destination works.
+            let fresh = |work: &Work| is_probe && !work.has_failed() && may_send(work);
+            let sealed = &self.batches.sealed;
+            let nth = sealed.iter().position(fresh).or_else(|| sealed.iter().position(may_send));
+            let Some(nth) = nth else { return };
             let Some(client) = self.client(now) else { return };
             let Some(mut work) = self.batches.sealed.remove(nth) else { return };
             self.sort_late(&mut work, now);
@@ -88,20 +91,7 @@ impl Lane {
         }
     }
 
-    /// Whether there are sealed batches that wait for nothing but their turn. A few that have failed do not count: whether
-    /// the fault is theirs is shown by others that pass, and there must be such. When the destination is down, there are many.
-    pub(super) fn is_queueing(&self, now: Duration) -> bool {
-        let mut failed = 0;
-        for work in self.batches.sealed.iter().filter(|work| self.may_send(work.batch.stream, now)) {
-            if !work.has_failed() {
-                return true;
-            }
-            failed += 1;
-        }
-        failed > self.plan.concurrency
-    }
-
-    fn may_send(&self, stream: u32, now: Duration) -> bool {
+    pub(super) fn may_send(&self, stream: u32, now: Duration) -> bool {
         let is_waiting = |health: &crate::send::Health| matches!(health.gate(now), Gate::Wait(_));
         let is_paced = self.paces.stream_ready(stream, now) > now;
         !is_paced && !self.busy.contains(&stream) && !self.stream_health.get(&stream).is_some_and(is_waiting)
@@ -174,7 +164,7 @@ impl Lane {
             Verdict::Stall(stall) => {
                 self.stall(stall, now);
                 if stall.cause == Cause::Forgotten && channel == self.receipts.channel {
-                    self.renew_channel(&stall.text);
+                    self.renew_channel(&stall.text, now);
                 }
                 return self.failed(work, stall, now);
             }
@@ -220,11 +210,13 @@ impl Lane {
         if may_be_stored(stall.cause) {
             work.doubt();
         }
-        // A destination that is too busy is that for all.
-        if stall.cause == Cause::RateLimited {
-            return self.advance(work, now);
-        }
-        match work.failed(self.passes) {
+        let failed = match stall.cause {
+            // Whatever was sent: the order of what waits stays.
+            Cause::Unreachable | Cause::Tls => return self.advance(work, now),
+            Cause::RateLimited => work.limited(self.passes),
+            _ => work.failed(self.passes),
+        };
+        match failed {
             Failed::Again => self.advance(work, now),
             // To the end: if the fault is its own, others show that.
             Failed::Later if matches!(work.next(), Next::Send(_)) => self.batches.sealed.push_back(work),
@@ -315,7 +307,7 @@ impl Lane {
 
 /// Whether an attempt that failed so may have been stored.
 fn may_be_stored(cause: Cause) -> bool {
-    matches!(cause, Cause::Broken | Cause::TimedOut | Cause::ServerError)
+    matches!(cause, Cause::Broken | Cause::TimedOut | Cause::ServerError | Cause::Unexpected)
 }
 
 pub(super) fn waits(item: &Item) -> Option<&Stall> {

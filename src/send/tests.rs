@@ -305,5 +305,44 @@ fn after_a_long_outage_a_batch_is_still_a_few_requests() {
         assert_eq!((found, work.next()), (None, Next::Settled));
         most = most.max(requests);
     }
-    assert!((2..=8).contains(&most), "{most}");
+    assert!((8..=16).contains(&most), "{most}");
+}
+
+#[test]
+fn many_records_that_fail_are_found_where_there_is_nothing_else_that_could_pass() {
+    let mut work = Work::new(batch(300), Form::Full);
+    let (found, _) = send(&mut work, &mut 0, |selection| selection.records().any(|one| one % 10 == 3));
+    assert_eq!(found.map(|one| one % 10), Some(3));
+}
+
+#[test]
+fn failures_that_are_not_in_a_row_are_nobodys_fault() {
+    let mut work = Work::new(batch(8), Form::Full);
+    // An outage, until each is alone.
+    (0..201).for_each(|_| _ = work.failed(0));
+    let mut passes = 0;
+    // Each fails twice, and then passes.
+    while let Next::Send(_) = work.next() {
+        for _ in 0..2 {
+            passes += 1;
+            assert!(!matches!(work.failed(passes), Failed::Alone(_)));
+        }
+        work.take(&Verdict::Accepted);
+    }
+}
+
+#[test]
+fn a_destination_that_is_too_busy_for_one_batch_for_ever_gets_parts_of_it() {
+    let mut work = Work::new(batch(300), Form::Full);
+    let mut limited = 0;
+    while let Next::Send(selection) = work.next() {
+        match selection.len() > 100 {
+            true => {
+                limited += 1;
+                work.limited(0);
+            }
+            false => work.take(&Verdict::Accepted),
+        }
+    }
+    assert!((20..40).contains(&limited), "{limited}");
 }

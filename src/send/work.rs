@@ -13,8 +13,11 @@ const MAX_SUSPECTS: usize = 16;
 /// After so many failures in a row others have their turn.
 const MAX_FAILURES: u32 = 3;
 
-/// Of a batch that fails while nothing at all passes, so many parts are tried.
+/// A batch that fails while nothing at all passes is in so many parts before only the smallest is halved.
 const MAX_PARTS: usize = 8;
+
+/// After so many answers in a row that say "too busy" it may be so for one batch only.
+const MAX_LIMITS: u32 = 10;
 
 /// A record that the destination refuses.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,8 +76,12 @@ pub struct Work {
     pub bases: u32,
     /// Attempts in a row that failed through no fault that was named.
     failures: u32,
+    /// Attempts in a row for which the destination was too busy.
+    limits: u32,
     /// How many requests of the output had passed when it last failed too often.
     passes: Option<u64>,
+    /// Parts of it that were to be sent when another one passed, and have not failed too often since.
+    shown: usize,
 }
 
 /// What to do with a [`Work`] after an attempt that failed.
@@ -123,7 +130,9 @@ impl Work {
             is_sorted: false,
             bases: 0,
             failures: 0,
+            limits: 0,
             passes: None,
+            shown: 0,
         }
     }
 
@@ -143,6 +152,12 @@ impl Work {
             return;
         }
         let Some(sent) = self.todo.pop_front() else { return };
+        // In a row: one that passes ends it.
+        let is_pass = |items: &[Item]| items.contains(&Item::Stored);
+        if matches!(verdict, Verdict::Accepted) || matches!(verdict, Verdict::Items(items) if is_pass(items)) {
+            (self.failures, self.limits) = (0, 0);
+            self.shown = if self.passes.is_some() { self.todo.len() } else { 0 };
+        }
         match verdict {
             Verdict::Accepted => self.holds = 0,
             Verdict::Stall(_) | Verdict::Queued { .. } => {}
@@ -193,11 +208,18 @@ impl Work {
         is_news
     }
 
+    /// The destination was too busy for it, which it is for all; but if that does not end, it may be so for this one only
+    /// (more bytes than its tenant may send at once, a part of an index), and then it is like any other failure.
+    pub fn limited(&mut self, passes: u64) -> Failed {
+        self.limits += 1;
+        if self.limits < MAX_LIMITS { Failed::Again } else { self.failed(passes) }
+    }
+
     /// An attempt failed, and nobody said that it is its fault; `passes` requests of the output have passed so far. When
     /// others pass again and again and this one does not, it is its fault after all (Loki answers 500 to a push that is too
-    /// large for its ingester): it is halved. When nothing passes at all, it may be all that there is: a few parts of it are
-    /// tried, of which one that passes shows that the destination works. Few, so that an outage ends without a crowd of
-    /// small requests.
+    /// large for its ingester): it is halved. When nothing passes at all, it may be all that there is: parts of it are tried,
+    /// of which one that passes shows that the destination works. Few, so that an outage ends without a crowd of small
+    /// requests.
     pub fn failed(&mut self, passes: u64) -> Failed {
         self.failures += 1;
         if self.failures < MAX_FAILURES {
@@ -205,9 +227,12 @@ impl Work {
         }
         self.failures = 0;
         let before = self.passes.replace(passes);
-        let is_its_fault = before.is_some_and(|before| before < passes);
+        let is_its_fault = self.shown > 0 || before.is_some_and(|before| before < passes);
+        self.shown = self.shown.saturating_sub(1);
         let Some(front) = self.todo.pop_front() else { return Failed::Later };
-        let may_be_parted = before.is_some() && self.todo.len() + 1 < MAX_PARTS;
+        // Of so many parts only the smallest: each of them may have a record that fails.
+        let is_smallest = || self.todo.iter().all(|other| front.len() <= other.len());
+        let may_be_parted = before.is_some() && (self.todo.len() + 1 < MAX_PARTS || is_smallest());
         // Behind the others, which have not been tried.
         if front.len() > 1 && (is_its_fault || may_be_parted) {
             let (first, second) = front.split_at(front.len() / 2);
@@ -306,6 +331,13 @@ impl Work {
         // Behind what has not been tried yet: what is refused for good must not keep the rest from its turn.
         let suspects = self.suspects.drain(..).map(|(one, form)| Selection::of(one.record..one.record + 1, form));
         self.todo.extend(suspects);
+    }
+
+    /// The records that are not accepted, whatever becomes of them.
+    pub fn left(&self) -> BTreeSet<usize> {
+        let todo = self.todo.iter().flat_map(Selection::records);
+        let refused = self.suspects().chain(&self.dead).map(|refusal| refusal.record);
+        todo.chain(refused).collect()
     }
 
     /// The records that were refused alone.

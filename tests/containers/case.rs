@@ -29,6 +29,9 @@ const KILLS: usize = 6;
 /// A new agent that has not found the log within this time is waited for: the container pauses.
 const SPRINT: Duration = Duration::from_millis(700);
 
+/// For so long after a rotation the next one is far off.
+const FRESH: Duration = Duration::from_millis(300);
+
 pub(crate) struct Case {
     pub(crate) name: &'static str,
     pub(crate) form: Form,
@@ -154,11 +157,13 @@ impl Run<'_> {
     #[track_caller]
     fn kill(&mut self, lines: usize, rng: &mut Rng) {
         eventually(seconds(60), "the container writes", || self.witness.seen().complete >= lines);
+        let mut rotated = None;
         if self.case.keeps == Some(0) {
             // Then it will be a while until the next one.
             let files = self.witness.seen().files;
             let is_over = |run: &Self| run.witness.seen().complete == LINES;
             eventually(seconds(30), "a rotation", || self.witness.seen().files > files || is_over(self));
+            rotated = Some(Instant::now());
         } else {
             thread::sleep(millis(rng.u64(0..300)));
         }
@@ -177,6 +182,11 @@ impl Run<'_> {
                 self.explain(&missing)
             );
             thread::sleep(millis(2));
+        }
+        if rotated.is_some_and(|at: Instant| at.elapsed() > FRESH) {
+            // The next rotation would come while nobody has the file open.
+            File::create(&self.hold).unwrap();
+            self.pauses += 1;
         }
         let mut agent = self.agent.take().expect("it runs");
         agent.kill_9();

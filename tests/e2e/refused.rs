@@ -3,7 +3,11 @@
 use crate::rig::{
     Agent, Attempt, Destination, Meeting, Site, append, check, command, event, eventually, finish, lines, seconds,
 };
-use std::{collections::HashMap, fs, os::unix::fs::PermissionsExt as _};
+use std::{
+    collections::{HashMap, HashSet},
+    fs,
+    os::unix::fs::PermissionsExt as _,
+};
 
 const REFUSAL: &str = "Max entry size '10' bytes exceeded for stream '{event_type=\"login\"}' while adding an entry";
 
@@ -188,6 +192,62 @@ fn a_record_that_stalls_is_found_and_can_be_skipped() {
     eventually(seconds(20), "the position passes it", || site.behind() == 0);
     agent.end();
     assert_eq!(agent.ended("dead_lettered"), 1);
+}
+
+/// More streams fail than requests can be under way: a lone record of another one must not wait until its batch is full.
+#[test]
+fn a_stream_that_works_gets_its_turn_beside_many_that_fail() {
+    let destination = Destination::new();
+    destination.script(|attempt| match attempt.labels.contains("broken") {
+        true => Meeting::Answer(500, "", "no such tenant"),
+        false => Meeting::Pass,
+    });
+    let mut site = Site::new();
+    site.output.push_str("\nconcurrency = 1");
+    let broken = (0..4).map(|n| event(&format!("b-{n}"), &format!("type-{n}"), "broken"));
+    append(&site.log("broken.jsonl"), &broken.collect::<Vec<_>>());
+    let mut agent = site.start(&destination);
+    // Each has failed.
+    let failed = || destination.attempts().iter().map(|attempt| attempt.labels.clone()).collect::<HashSet<_>>().len();
+    eventually(seconds(60), "all of them have failed", || failed() == 4);
+    append(&site.log("app.jsonl"), &[event("a", "login", "acme")]);
+    eventually(seconds(120), "the other one arrives", || destination.stored() == 1);
+    // Which shows whose fault it is.
+    eventually(seconds(120), "the alarm names one", || !named(&agent, "others pass").is_empty());
+    append(&site.log("app.jsonl"), &[event("b", "login", "acme")]);
+    eventually(seconds(120), "the next one arrives", || destination.stored() == 2);
+    agent.end();
+}
+
+/// One letter of several gets 500 for ever.
+#[test]
+fn a_replay_goes_on_past_a_letter_that_fails() {
+    let destination = Destination::new();
+    let is_bad =
+        |attempt: &Attempt| attempt.entries.iter().any(|seen| memchr::memmem::find(&seen.line, b"bad-").is_some());
+    destination.script(move |attempt| match is_bad(attempt) || has_marker(attempt) {
+        true => Meeting::Answer(400, "", REFUSAL),
+        false => Meeting::Pass,
+    });
+    let site = Site::new();
+    let ids = ["a", "bad-1", "poison", "b", "bad-2", "c"];
+    let truth: Vec<Vec<u8>> = ids.iter().map(|id| event(id, "login", "acme")).collect();
+    append(&site.log("app.jsonl"), &truth);
+    let mut agent = site.start(&destination);
+    eventually(seconds(60), "they are put aside", || letters(&site).len() == 3);
+    agent.end();
+    destination.script(|attempt| match has_marker(attempt) {
+        true => Meeting::Answer(500, "", "rpc error: code = ResourceExhausted"),
+        false => Meeting::Pass,
+    });
+    let (code, text) = replay(&site, &[]);
+    let left = letters(&site);
+    assert!(code == Some(1) && text.contains("ResourceExhausted"), "{text}");
+    assert!(left.len() == 1 && left[0]["body"].as_str().unwrap().contains("poison"), "{left:?}");
+    destination.script(|_| Meeting::Pass);
+    let (code, text) = replay(&site, &[]);
+    assert_eq!((code, letters(&site).len()), (Some(0), 0), "{text}");
+    check(&destination, &truth);
 }
 
 /// There is one stream, and nothing else that could pass and show that the destination works.

@@ -39,11 +39,15 @@ fn unix_second() -> u64 {
     unix_millis() / 1000
 }
 
+fn skip(name: &str, program: &str) {
+    let why = format!("there is no {program} on this machine");
+    println!("{name}: SKIPPED, {why}");
+    Report { name: name.into(), skipped: Some(why), ..Report::default() }.write();
+}
+
 fn check(shape: &Shape) {
     let Some(logrotate) = find("logrotate") else {
-        let skipped = Some("there is no logrotate on this machine".into());
-        Report { name: shape.name.into(), skipped, ..Report::default() }.write();
-        return println!("{}: SKIPPED, there is no logrotate on this machine", shape.name);
+        return skip(shape.name, "logrotate");
     };
     let started = Instant::now();
     let mut world = World::new(shape.name);
@@ -158,11 +162,12 @@ fn olddir_relative_to_the_file() {
 
 #[test]
 fn extension_zstd() {
+    let name = "logrotate extension";
     if !Path::new("/usr/bin/zstd").exists() {
-        return println!("logrotate extension: SKIPPED, there is no zstd on this machine");
+        return skip(name, "zstd");
     }
     check(&Shape::new(
-        "logrotate extension",
+        name,
         "extension .jsonl\ncreate\ncompress\ncompresscmd /usr/bin/zstd\ncompressoptions -3\ncompressext .zst",
     ));
 }

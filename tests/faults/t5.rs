@@ -147,6 +147,6 @@ fn two_hundred_kills_lose_nothing_and_tear_nothing() {
     );
     assert!(most <= WINDOW, "{most} bytes were sent again after one kill");
     // Otherwise the test has shown nothing.
-    assert!(lives.len() > KILLS as usize / 4 && tally.resent_lines > 0, "{} lives: {tally:?}", lives.len());
+    assert!(lives.len() > KILLS as usize / 8 && tally.resent_lines > 0, "{} lives: {tally:?}", lives.len());
     assert!(rotations as usize >= 3 * FILES, "only {rotations} rotations");
 }

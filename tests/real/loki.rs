@@ -1,11 +1,11 @@
 //! Grafana Loki 1.6.1, the last that is under the Apache licence and can be had as a module. It takes entries only in their
-//! order, which the agent does not rely on with any later Loki; so these cases are those that do not depend on it. It is
-//! read back by `query_range`.
+//! order, which the agent does not rely on with any later Loki; so these cases do not depend on it, but for the one that is
+//! about it. It is read back by `query_range`.
 
 use crate::{
     program::{Program, Server},
     rig::{
-        ask, eventually,
+        Relay, ask, eventually,
         machine::{self, Machine, Running},
         seconds,
     },
@@ -13,12 +13,7 @@ use crate::{
 };
 use serde::Deserialize;
 use serde_json::Value;
-use std::{
-    collections::{BTreeMap, HashMap, HashSet},
-    io,
-    net::{SocketAddr, TcpListener, TcpStream},
-    thread,
-};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use url::form_urlencoded::byte_serialize;
 
 pub(crate) fn run(program: &Program, table: &mut Table) {
@@ -207,36 +202,39 @@ fn restart(program: &Program) -> Outcome {
     compare(&read(&server, "fake"), &truth)
 }
 
-/// A way to a server on which requests go and no answer comes back.
-fn unanswered(server: SocketAddr) -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    thread::spawn(move || {
-        for mut agent in listener.incoming().map_while(Result::ok) {
-            let mut to = TcpStream::connect(server).unwrap();
-            let mut from = to.try_clone().unwrap();
-            thread::spawn(move || io::copy(&mut agent, &mut to));
-            thread::spawn(move || io::copy(&mut from, &mut io::sink()));
-        }
-    });
-    address
-}
-
 fn out_of_order(program: &Program) -> Outcome {
     let server = program.start(&[]);
     // Loki has some, and no position says so.
-    let mut machine = Machine::new(machine::loki(&format!("http://{}", unanswered(server.address)), ""));
+    let relay = Relay::new(server.address, |_| true);
+    let mut machine = Machine::new(machine::loki(&relay.url(), ""));
     let truth = lines("k", 20_000, 2);
     machine.append("app.jsonl", &truth);
     let mut agent = machine.start();
-    eventually(seconds(20), "some are stored", || !read(&server, "fake").is_empty());
+    eventually(seconds(20), "some are stored", || relay.kept() > 0);
     agent.agent.kill_9();
     machine.outputs = machine::loki(&server.url(), "");
     let mut agent = machine.start();
     let said = waits(&agent, "unordered_writes");
     agent.agent.end();
     machine.has_no_letters();
-    compare(&read(&server, "fake"), &truth).note(said).limit(Limit::missing(
+    // What its position is past is stored.
+    let entries = read(&server, "fake");
+    let stored: HashSet<&[u8]> = entries.iter().map(|(_, _, line)| line.as_bytes()).collect();
+    let mut left = machine::position(&machine.status(), "loki", "app.jsonl");
+    for line in &truth {
+        match left.checked_sub(line.len() as u64 + 1) {
+            Some(rest) => left = rest,
+            None => break,
+        }
+        assert!(
+            stored.contains(&line[..]),
+            "the position is past what is not stored: {}",
+            String::from_utf8_lossy(line)
+        );
+    }
+    let outcome = compare(&entries, &truth);
+    assert!(outcome.missing > 0, "nothing was refused");
+    outcome.note(said).limit(Limit::missing(
         "Loki before 2.4, and any Loki with `unordered_writes: false`, refuses what it has when it is sent again. auditship then \
          waits, says so, and gives nothing up",
     ))

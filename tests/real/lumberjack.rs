@@ -40,6 +40,7 @@ fn case(program: &Program) -> Outcome {
     let compressed = backups.filter(|item| item.path().extension().is_some_and(|end| end == "gz")).count();
     assert!(compressed >= 15, "{compressed} compressed backups");
     let tally = check(&destination, &truth);
+    assert!(tally.duplicates() > 0, "no kill came while something was under way");
     Outcome { lines: LINES, missing: tally.missing, ..Outcome::default() }
         .note(format!("{compressed} compressed backups, {} records sent again", tally.duplicates()))
 }

@@ -6,7 +6,7 @@ use std::{
     fs,
     io::{BufRead as _, BufReader},
     net::SocketAddr,
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::{Child, ChildStdin, Command, Stdio},
     sync::{Arc, Mutex},
     thread,
@@ -38,7 +38,7 @@ impl Program {
             Some(both) => both,
             None => (key.to_owned(), "-".into()),
         };
-        let is_there = version != "-" && home.join("run").exists();
+        let is_there = version != "-" && home.join("run").exists() && home.join("complete").exists();
         let why = || read("refused").unwrap_or_else(|| "not installed: run tests/real/install".into());
         Program { home: if is_there { Ok(home.clone()) } else { Err(why()) }, name, version }
     }

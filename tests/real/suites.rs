@@ -72,7 +72,11 @@ pub(crate) fn run(table: &mut Table) {
     reports.sort_by(|one, other| one.name.cmp(&other.name));
     for Writer { key, name, version: command, .. } in WRITERS {
         let version = version(command);
-        for report in reports.iter().filter(|report| report.name.split(' ').next() == Some(key)) {
+        let is_there = |report: &Report| report.name.split(' ').next() == Some(key);
+        if table.wants(name, "") && !reports.iter().any(is_there) {
+            table.fail(name, "its suite has reported nothing".into());
+        }
+        for report in reports.iter().filter(|report| is_there(report)) {
             let case = match report.name.strip_prefix(key).unwrap_or_default().trim() {
                 "" => "plain".to_owned(),
                 case => case.to_owned(),

@@ -34,6 +34,8 @@ pub(crate) struct Outcome {
     pub(crate) missing: usize,
     pub(crate) duplicates: usize,
     pub(crate) altered: usize,
+    /// Numbers of records that are not there, of those up to the highest: no more than are missing.
+    pub(crate) left_out: u64,
     /// What the program makes impossible.
     pub(crate) limit: Option<Limit>,
     /// A few of what is wrong.
@@ -53,6 +55,7 @@ impl Outcome {
             missing: findings.missing.len(),
             duplicates: findings.duplicates,
             altered: findings.altered.len(),
+            left_out: findings.left_out,
             ..Outcome::default()
         }
     }
@@ -68,10 +71,11 @@ impl Outcome {
     }
 
     fn complaint(&self) -> String {
-        let Outcome { missing, duplicates, altered, lines, examples, note, .. } = self;
+        let Outcome { missing, duplicates, altered, left_out, lines, examples, note, .. } = self;
         let examples = examples.join("\n    ");
         format!(
-            "of {lines} lines {missing} missing, {duplicates} duplicates, {altered} altered; {note}\n    {examples}"
+            "of {lines} lines {missing} missing, {duplicates} duplicates, {altered} altered, {left_out} numbers left out; \
+             {note}\n    {examples}"
         )
     }
 
@@ -81,6 +85,7 @@ impl Outcome {
         (self.missing == 0 || may(|limit| limit.missing))
             && (self.duplicates == 0 || may(|limit| limit.duplicates))
             && (self.altered == 0 || may(|limit| limit.altered))
+            && self.left_out <= self.missing as u64
     }
 }
 

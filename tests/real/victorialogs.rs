@@ -3,7 +3,7 @@
 use crate::{
     program::{Program, Server},
     rig::{
-        ask, eventually,
+        Relay, ask, eventually,
         kinds::{kinds, long},
         machine::{self, Machine},
         millis, seconds,
@@ -136,21 +136,28 @@ fn every_kind(program: &Program, protocol: &Protocol) -> Outcome {
 
 fn kill(program: &Program) -> Outcome {
     let server = program.start(OPTIONS);
-    let machine = Machine::new((LOKI.output)(&server.url()));
+    let mut machine = Machine::new((LOKI.output)(&server.url()));
     let truth = kinds("vl", 20_000);
     for (nth, lines) in truth.chunks(1000).enumerate() {
         machine.append("app.jsonl", lines);
         if nth % 5 == 0 {
+            // What is stored, and not known to be.
+            let relay = Relay::new(server.address, |path| path.contains("/push"));
+            machine.outputs = (LOKI.output)(&relay.url());
             let mut agent = machine.start();
-            thread::sleep(millis(150));
+            eventually(seconds(20), "something is stored", || relay.kept() > 0);
             agent.agent.kill_9();
         }
     }
+    machine.outputs = (LOKI.output)(&server.url());
     let mut agent = machine.start();
     agent.delivered(seconds(60), None);
     agent.agent.end();
+    machine.has_no_letters();
     let stored = stored(rows(&server, truth.len()), &LOKI);
-    Outcome::of(&compare(&stored, &[truth.clone()]), truth.len()).limit(Limit::duplicates(
+    let outcome = Outcome::of(&compare(&stored, std::slice::from_ref(&truth)), truth.len());
+    assert!(outcome.duplicates > 0, "nothing came twice");
+    outcome.limit(Limit::duplicates(
         "VictoriaLogs keeps what comes twice, also where it is the same in time, stream and text. The copies have the same \
          `auditship_file` and `auditship_offset`, so that a query can take one of them",
     ))
@@ -166,7 +173,7 @@ fn too_old(program: &Program) -> Outcome {
     agent.delivered(seconds(60), None);
     agent.agent.end();
     let stored = stored(rows(&server, truth.len()), &LOKI);
-    let findings = compare(&stored, &[truth.clone()]);
+    let findings = compare(&stored, std::slice::from_ref(&truth));
     let outcome = Outcome::of(&findings, truth.len());
     let is_old = |line: &Vec<u8>| line.windows(4).any(|text| text == b"2020");
     assert!(findings.missing.len() == 100 && findings.missing.iter().all(is_old), "{outcome:?}");

@@ -167,15 +167,6 @@ impl Registry {
         }
     }
 
-    /// Bytes that only deleted files, or the spool, hold and some output has not got.
-    pub fn held_bytes(&self) -> u64 {
-        let held = self.followed.values().map(|followed| match followed.deleted_at.is_some() {
-            false if followed.spool != Spool::Source => 0,
-            _ => followed.file.size().saturating_sub(followed.file.lowest()),
-        });
-        held.sum()
-    }
-
     /// A copy that has more than what it is a copy of is a content of its own; one of something that is gone is that.
     fn doubt_heirs(&mut self) {
         let (followed, quiet) = (&self.followed, &self.quiet);
