@@ -145,12 +145,14 @@ pub struct Batch {
     ends: Vec<u32>,
     /// For every file with records in it: the offset of the first.
     pub firsts: Vec<(FileKey, u64)>,
+    /// Whether an earlier life may have sent some of it.
+    pub is_doubtful: bool,
 }
 
 impl Batch {
     /// An empty batch.
     pub fn new(stream: u32, opened: Duration) -> Batch {
-        Batch { stream, opened, body: Body::default(), ends: Vec::new(), firsts: Vec::new() }
+        Batch { stream, opened, body: Body::default(), ends: Vec::new(), firsts: Vec::new(), is_doubtful: false }
     }
 
     /// Whether there is a record of `file` in it.

@@ -35,8 +35,6 @@ pub(super) struct Batches {
     open_chunks: usize,
     most: Most,
     plainest: Form,
-    /// What is sealed may have been stored in an earlier life.
-    pub is_doubtful: bool,
     /// Sealed, in the order in which they are to be sent.
     pub sealed: VecDeque<Work>,
 }
@@ -44,7 +42,7 @@ pub(super) struct Batches {
 impl Batches {
     pub(super) fn new(pool: Pool, most: Most, plainest: Form) -> Batches {
         let (open, order, sealed) = (Vec::new(), VecDeque::new(), VecDeque::new());
-        Batches { pool, open, order, open_chunks: 0, most, plainest, is_doubtful: true, sealed }
+        Batches { pool, open, order, open_chunks: 0, most, plainest, sealed }
     }
 
     /// The open batch of `stream`; opened now, when the lane has read `read` bytes, if there is none.
@@ -77,11 +75,7 @@ impl Batches {
     fn seal(&mut self, stream: u32) {
         if let Some(batch) = self.open.get_mut(stream as usize).and_then(Option::take) {
             self.open_chunks -= batch.body.chunks();
-            let mut work = Work::new(batch, self.plainest);
-            if self.is_doubtful {
-                work.doubt();
-            }
-            self.sealed.push_back(work);
+            self.sealed.push_back(Work::new(batch, self.plainest));
         }
     }
 

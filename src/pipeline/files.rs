@@ -46,6 +46,8 @@ pub(super) struct Place {
     pub at: u64,
     /// Records that end here or before were settled in an earlier life.
     pub done: u64,
+    /// Records that begin before this may have been sent in an earlier life.
+    pub sent: u64,
     pub seq: u64,
     pub chain: Chain,
     pub time: Option<Nanos>,
@@ -81,6 +83,7 @@ impl LaneFile {
             place: Place {
                 at: point.rewind,
                 done: point.at,
+                sent: 0,
                 seq: point.seq,
                 chain: point.chain,
                 time: point.time,

@@ -8,7 +8,7 @@ use super::{
     gauges::LaneGauges,
     late::Late,
     paces::Paces,
-    plan::Plan,
+    plan::{Plan, wall_clock},
     ready::Ready,
     receipts::{Asked, Receipts},
     report::{Counts, OutputReport},
@@ -96,6 +96,8 @@ pub(super) struct Lane {
     admission: Arc<Mutex<Admission>>,
     pub(super) runtime: tokio::runtime::Handle,
     started: Instant,
+    /// The same by the wall clock.
+    born: Nanos,
     pub(super) on_replaced: Arc<dyn Fn(FileKey, u64) + Send + Sync>,
     pub(super) gauges: Arc<LaneGauges>,
     pub(super) shown: Shown,
@@ -188,6 +190,7 @@ impl Lane {
             admission: shared.admission,
             runtime: shared.runtime,
             started: shared.started,
+            born: wall_clock(),
             on_replaced: shared.on_replaced,
             gauges,
             shown: Shown::default(),
@@ -346,6 +349,10 @@ impl Lane {
         let frame = frame.clone();
         self.recall_bases(file.name());
         let mut lane_file = LaneFile::new(file, frame, point, &self.plan);
+        // A life before this one has sent nothing behind that, and nothing of what it had not named.
+        if lane_file.file.known.origin.first_seen < self.born {
+            lane_file.place.sent = point.rewind.saturating_add(self.plan.window);
+        }
         lane_file.is_queued = true;
         self.ready.push(&lane_file.file);
         self.join_family(&mut lane_file);

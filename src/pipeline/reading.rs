@@ -324,6 +324,7 @@ impl Lane {
             let at_mark = if rewind < place.at { Mark::of(before) } else { mark };
             let point = place.point_from(rewind, mark, at_mark);
             batch.firsts.push((key, place.at));
+            batch.is_doubtful |= place.at < place.sent;
             self.ledger.open(key, point, time);
         }
         place.seq += 1;

@@ -52,8 +52,6 @@ impl Lane {
     /// Sends what may be sent now.
     pub(super) fn dispatch(&mut self, now: Duration) {
         self.revive_held(now);
-        // What a life before this one has sent is within its window.
-        self.batches.is_doubtful &= self.counts.read_bytes <= self.plan.window;
         while self.in_flight < self.paces.concurrency.limit() && self.paces.ready(now) <= now {
             let is_probe = match self.health.gate(now) {
                 Gate::Open => false,

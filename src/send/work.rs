@@ -115,6 +115,7 @@ impl Work {
         let mut todo = VecDeque::new();
         todo.extend((!all.is_empty()).then_some(all));
         Work {
+            is_doubtful: batch.is_doubtful,
             batch,
             plainest,
             todo,
@@ -123,7 +124,6 @@ impl Work {
             dead: Vec::new(),
             buried: 0,
             holds: 0,
-            is_doubtful: false,
             looked_up: None,
             refused_at: None,
             is_said: false,

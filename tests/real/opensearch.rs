@@ -204,7 +204,7 @@ fn several(node: &Server) -> Outcome {
     node.asked("POST", "/audit-stream-several/_rollover", "");
     // There is much to read in the others now, which takes up what a window is.
     for (nth, name) in names.iter().enumerate().skip(1) {
-        let more = lines(&format!("{name}-more"), 4_000);
+        let more = lines(&format!("{name}-more"), 12_000);
         machine.append(name, &more);
         truth[nth].extend(more);
     }
