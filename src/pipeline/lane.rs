@@ -8,7 +8,7 @@ use super::{
     gauges::LaneGauges,
     late::Late,
     paces::Paces,
-    plan::{Plan, wall_clock},
+    plan::Plan,
     ready::Ready,
     receipts::{Asked, Receipts},
     report::{Counts, OutputReport},
@@ -56,8 +56,8 @@ pub(super) enum Mode {
 /// Every reason for which a lane wakes up.
 #[derive(Debug)]
 pub(super) enum Event {
-    /// A content to read, from this point on.
-    Opened(Arc<TailFile>, Box<Point>),
+    /// A content to read, from this point on, and whether it was named before.
+    Opened(Arc<TailFile>, Box<Point>, bool),
     /// What files are called, before some of them are opened.
     Named(Arc<Names>),
     /// The families of containers' files of which not all files are known.
@@ -96,8 +96,6 @@ pub(super) struct Lane {
     admission: Arc<Mutex<Admission>>,
     pub(super) runtime: tokio::runtime::Handle,
     started: Instant,
-    /// The same by the wall clock.
-    born: Nanos,
     pub(super) on_replaced: Arc<dyn Fn(FileKey, u64) + Send + Sync>,
     pub(super) gauges: Arc<LaneGauges>,
     pub(super) shown: Shown,
@@ -190,7 +188,6 @@ impl Lane {
             admission: shared.admission,
             runtime: shared.runtime,
             started: shared.started,
-            born: wall_clock(),
             on_replaced: shared.on_replaced,
             gauges,
             shown: Shown::default(),
@@ -297,7 +294,7 @@ impl Lane {
 
     fn take_event(&mut self, event: Event) {
         match event {
-            Event::Opened(file, point) => self.begin(file, &point),
+            Event::Opened(file, point, is_remembered) => self.begin(file, &point, is_remembered),
             Event::Named(names) => self.named(names),
             Event::Unsettled(families) => self.settled_but(families),
             Event::Grew => {
@@ -339,7 +336,7 @@ impl Lane {
         }
     }
 
-    fn begin(&mut self, file: Arc<TailFile>, point: &Point) {
+    fn begin(&mut self, file: Arc<TailFile>, point: &Point, is_remembered: bool) {
         let Some(Some(frame)) = self.plan.frames.get(file.source) else { return };
         let key = file.key;
         self.gauges.total.fetch_add(file.size().saturating_sub(point.at), Ordering::Relaxed);
@@ -350,8 +347,8 @@ impl Lane {
         self.recall_bases(file.name());
         let mut lane_file = LaneFile::new(file, frame, point, &self.plan);
         // A life before this one has sent nothing behind that, and nothing of what it had not named.
-        if lane_file.file.known.origin.first_seen < self.born {
-            lane_file.place.sent = point.rewind.saturating_add(self.plan.window);
+        if is_remembered {
+            lane_file.place.sent = point.at.saturating_add(self.plan.window);
         }
         lane_file.is_queued = true;
         self.ready.push(&lane_file.file);

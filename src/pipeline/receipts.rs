@@ -114,9 +114,10 @@ impl Receipts {
             Gate::Wait(until) => until,
             Gate::Open | Gate::Probe => self.due,
         };
-        // While nobody answers, nothing is known to be late.
-        let expiry = if self.health.stalled().is_some() { Duration::MAX } else { oldest + timeout };
-        Some(if self.is_asking { expiry } else { ask.min(expiry) })
+        // While nobody answers, nothing is known to be late; what nobody is asked about is.
+        let is_silent = self.health.stalled().is_some() && !self.waiting.is_empty();
+        let expiry = if is_silent { Duration::MAX } else { oldest + timeout };
+        Some(if self.is_asking || self.waiting.is_empty() { expiry } else { ask.min(expiry) })
     }
 }
 
@@ -146,7 +147,7 @@ impl Lane {
             return;
         }
         let timeout = self.plan.ack_timeout;
-        let is_answered = self.receipts.health.stalled().is_none();
+        let is_answered = self.receipts.health.stalled().is_none() || self.receipts.waiting.is_empty();
         if is_answered && self.receipts.all().any(|(since, _)| now.saturating_sub(*since) >= timeout) {
             return self.renew_channel(&format!("not acknowledged within {} s", timeout.as_secs()), now);
         }
@@ -256,6 +257,10 @@ mod tests {
         assert!(!receipts.insert(0, now, work(2)) && !receipts.insert(0, now, work(3)));
         assert_eq!(receipts.waiting.keys().collect::<Vec<_>>(), [&1]);
         assert_eq!((receipts.all().count(), receipts.due(now)), (4, Some(Duration::ZERO)));
+        // Nothing can be asked about those, whatever came of the last question.
+        receipts.waiting.remove(&1);
+        assert_eq!(receipts.due(now), Some(now + now));
+        receipts.insert(1, now, work(1));
         let again: Vec<u32> = receipts.renew(now).iter().map(|work| work.batch.stream).collect();
         assert_eq!((again, receipts.is_empty()), (vec![1, 0, 2, 3], true));
         assert_ne!(receipts.channel, channel);

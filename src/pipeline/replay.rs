@@ -105,6 +105,8 @@ pub fn replay(
     let mut replayed = Replayed { letters: all.len(), ..Replayed::default() };
     let mut delivered: HashSet<String> = HashSet::new();
     let (mut rest, mut parts) = (&all[..], VecDeque::new());
+    // Once: an attempt without an answer is made again with the same times.
+    let mut bases = Bases::default();
     // In a row; and what failed while nothing had passed.
     let (mut failures, mut last) = (0, Vec::new());
     loop {
@@ -114,7 +116,7 @@ pub fn replay(
             rest = after;
         }
         let Some(mut part) = parts.pop_front().or_else(|| last.pop()) else { break };
-        let stall = runtime.block_on(send(plan, &mut part, &mut delivered, &mut replayed)).err();
+        let stall = runtime.block_on(send(plan, &mut part, &mut bases, &mut delivered, &mut replayed)).err();
         show(delivered.len() + replayed.refused.len(), all.len());
         let Some(stall) = stall else {
             failures = 0;
@@ -128,11 +130,10 @@ pub fn replay(
             }
             [one] if !delivered.is_empty() => replayed.refused.push((one.id.clone(), stall.text)),
             [_] => last.push(part),
-            // The later half first: either can have the one that fails, and then the other passes.
+            // One after the other: where one has the letter that fails, the other passes.
             _ => {
                 let second = part.split_off(part.len() / 2);
-                parts.push_front(part);
-                parts.push_front(second);
+                parts.extend([part, second]);
             }
         }
     }
@@ -157,6 +158,7 @@ fn first_batch(plan: &Plan, letters: &[Letter]) -> usize {
 async fn send<'l>(
     plan: &Plan,
     letters: &mut Vec<&'l Letter>,
+    bases: &mut Bases,
     delivered: &mut HashSet<String>,
     replayed: &mut Replayed,
 ) -> Result<(), Stall> {
@@ -175,12 +177,10 @@ async fn send<'l>(
     }
     let mut work = Work::new(batch, plan.output.plainest());
     let mut dead: BTreeSet<usize> = BTreeSet::new();
-    // Once: an attempt without an answer is made again with the same times.
-    let mut bases = Bases::default();
     loop {
         match work.next() {
             Next::Send(_) => {
-                if let Err(stall) = step(plan, &head, &mut work, &mut bases).await {
+                if let Err(stall) = step(plan, &head, &mut work, bases).await {
                     let left = work.left();
                     let good = (0..sent.len()).filter(|record| !left.contains(record) && !dead.contains(record));
                     delivered.extend(good.map(|record| sent[record].id.clone()));

@@ -14,6 +14,7 @@ use crate::{
 };
 use std::{
     cell::RefCell,
+    collections::HashSet,
     sync::{Arc, mpsc::Sender},
     time::Duration,
 };
@@ -59,10 +60,14 @@ impl Lane {
                 Gate::Probe | Gate::Wait(_) => return,
             };
             let may_send = |work: &Work| self.may_send(work.batch.stream, now);
-            // What has not failed shows best whether the destination works.
-            let fresh = |work: &Work| is_probe && !work.has_failed() && may_send(work);
             let sealed = &self.batches.sealed;
-            let nth = sealed.iter().position(fresh).or_else(|| sealed.iter().position(may_send));
+            // What has not failed shows best whether the destination works; but none overtakes its own stream.
+            let is_by_stream = self.plan.output.is_by_stream();
+            let mut before = HashSet::new();
+            let mut is_first = |work: &Work| !is_by_stream || before.insert(work.batch.stream);
+            let fresh = |work: &Work| is_first(work) && !work.has_failed() && may_send(work);
+            let nth = if is_probe { sealed.iter().position(fresh) } else { None };
+            let nth = nth.or_else(|| sealed.iter().position(may_send));
             let Some(nth) = nth else { return };
             let Some(client) = self.client(now) else { return };
             let Some(mut work) = self.batches.sealed.remove(nth) else { return };

@@ -212,7 +212,11 @@ impl Work {
     /// (more bytes than its tenant may send at once, a part of an index), and then it is like any other failure.
     pub fn limited(&mut self, passes: u64) -> Failed {
         self.limits += 1;
-        if self.limits < MAX_LIMITS { Failed::Again } else { self.failed(passes) }
+        match if self.limits < MAX_LIMITS { Failed::Again } else { self.failed(passes) } {
+            // One record cannot be made smaller.
+            Failed::Alone(_) => Failed::Later,
+            other => other,
+        }
     }
 
     /// An attempt failed, and nobody said that it is its fault; `passes` requests of the output have passed so far. When

@@ -230,11 +230,11 @@ fn a_replay_goes_on_past_a_letter_that_fails() {
         false => Meeting::Pass,
     });
     let site = Site::new();
-    let ids = ["a", "bad-1", "poison", "b", "bad-2", "c"];
+    let ids = ["a", "bad-1", "bad-2", "b", "bad-3", "bad-4", "bad-5", "c", "poison"];
     let truth: Vec<Vec<u8>> = ids.iter().map(|id| event(id, "login", "acme")).collect();
     append(&site.log("app.jsonl"), &truth);
     let mut agent = site.start(&destination);
-    eventually(seconds(60), "they are put aside", || letters(&site).len() == 3);
+    eventually(seconds(60), "they are put aside", || letters(&site).len() == 6);
     agent.end();
     destination.script(|attempt| match has_marker(attempt) {
         true => Meeting::Answer(500, "", "rpc error: code = ResourceExhausted"),

@@ -39,7 +39,7 @@ impl Follow {
                 None => self.first_point(file, target, is_old),
             };
             // A lane that has ended wants no more files.
-            let _ = target.lane.send(Event::Opened(Arc::clone(file), Box::new(point)));
+            let _ = target.lane.send(Event::Opened(Arc::clone(file), Box::new(point), is_remembered));
         }
     }
 

@@ -60,7 +60,7 @@ impl Run {
     fn scan(&mut self) -> Vec<(Arc<TailFile>, Point)> {
         self.follow.scan();
         let opened = |event| match event {
-            Event::Opened(file, point) => Some((file, *point)),
+            Event::Opened(file, point, _) => Some((file, *point)),
             _ => None,
         };
         self.lane.try_iter().filter_map(opened).collect()
