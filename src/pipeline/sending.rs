@@ -221,6 +221,10 @@ impl Lane {
         };
         match failed {
             Failed::Again => self.advance(work, now),
+            // Being too busy is seldom for one only, and does not change the order of a stream.
+            Failed::Later if stall.cause == Cause::RateLimited && self.plan.output.is_by_stream() => {
+                self.advance(work, now);
+            }
             // To the end: if the fault is its own, others show that.
             Failed::Later if matches!(work.next(), Next::Send(_)) => self.batches.sealed.push_back(work),
             Failed::Later => self.advance(work, now),
