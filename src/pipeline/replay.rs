@@ -154,7 +154,7 @@ fn first_batch(plan: &Plan, letters: &[Letter]) -> usize {
     letters.iter().take_while(fits).count().clamp(1, plan.output.max_records())
 }
 
-/// Sends these as one batch. When that fails, `letters` are those that are not delivered.
+/// Sends these as one batch. `letters` are those that are to be sent again then.
 async fn send<'l>(
     plan: &Plan,
     letters: &mut Vec<&'l Letter>,
@@ -177,15 +177,11 @@ async fn send<'l>(
     }
     let mut work = Work::new(batch, plan.output.plainest());
     let mut dead: BTreeSet<usize> = BTreeSet::new();
-    loop {
+    let result = loop {
         match work.next() {
             Next::Send(_) => {
                 if let Err(stall) = step(plan, &head, &mut work, bases).await {
-                    let left = work.left();
-                    let good = (0..sent.len()).filter(|record| !left.contains(record) && !dead.contains(record));
-                    delivered.extend(good.map(|record| sent[record].id.clone()));
-                    *letters = left.iter().filter_map(|record| sent.get(*record).copied()).collect();
-                    return Err(stall);
+                    break Err(stall);
                 }
             }
             Next::Held => work.again(),
@@ -196,12 +192,14 @@ async fn send<'l>(
                 }
                 work.bury();
             }
-            Next::Settled => break,
+            Next::Settled => break Ok(()),
         }
-    }
-    let good = sent.iter().enumerate().filter(|(record, _)| !dead.contains(record));
+    };
+    let left = work.left();
+    let good = sent.iter().enumerate().filter(|(record, _)| !left.contains(record) && !dead.contains(record));
     delivered.extend(good.map(|(_, letter)| letter.id.clone()));
-    Ok(())
+    *letters = left.iter().filter_map(|record| sent.get(*record).copied()).collect();
+    result
 }
 
 /// One request and what it leads to, tried again while it stalls.

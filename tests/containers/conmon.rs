@@ -3,7 +3,8 @@
 
 use crate::{
     case::Case,
-    engine::{Engine, is_possible, skipped},
+    engine::{Engine, is_possible},
+    rig::Report,
     witness::Form,
 };
 
@@ -25,7 +26,7 @@ fn check(case: &Case) {
     }
     match Engine::podman(&LIMITS) {
         Ok(engine) => case.run(&engine),
-        Err(why) => skipped(case.name, &why),
+        Err(why) => Report::skip(case.name, &why),
     }
 }
 

@@ -3,7 +3,8 @@
 
 use crate::{
     case::Case,
-    engine::{Engine, is_possible, skipped},
+    engine::{Engine, is_possible},
+    rig::Report,
     witness::Form,
 };
 
@@ -17,7 +18,7 @@ fn check(name: &'static str, keeps: usize, options: &'static [&'static str], sou
     let case = Case { name, form: Form::Docker, keeps: Some(keeps), options, source, rotations: 6..=40 };
     match Engine::docker() {
         Ok(engine) => case.run(&engine),
-        Err(why) => skipped(name, &why),
+        Err(why) => Report::skip(name, &why),
     }
 }
 

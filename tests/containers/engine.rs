@@ -32,14 +32,9 @@ fn obstacle(programs: &[&str]) -> Option<String> {
 pub(crate) fn is_possible(name: &str, programs: &[&str]) -> bool {
     let why = obstacle(programs);
     if let Some(why) = &why {
-        skipped(name, why);
+        Report::skip(name, why);
     }
     why.is_none()
-}
-
-pub(crate) fn skipped(name: &str, why: &str) {
-    println!("{name}: SKIPPED: {why}");
-    Report { name: name.into(), skipped: Some(why.into()), ..Report::default() }.write();
 }
 
 pub(crate) struct Engine {

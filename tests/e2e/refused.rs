@@ -10,9 +10,27 @@ use std::{
 };
 
 const REFUSAL: &str = "Max entry size '10' bytes exceeded for stream '{event_type=\"login\"}' while adding an entry";
+const EXHAUSTED: &str = "rpc error: code = ResourceExhausted";
+
+fn contains(attempt: &Attempt, text: &str) -> bool {
+    attempt.entries.iter().any(|seen| memchr::memmem::find(&seen.line, text.as_bytes()).is_some())
+}
 
 fn has_marker(attempt: &Attempt) -> bool {
-    attempt.entries.iter().any(|seen| memchr::memmem::find(&seen.line, b"\"poison\"").is_some())
+    contains(attempt, "\"poison\"")
+}
+
+/// Every request that `is_meant` is answered so, for ever.
+fn answer(
+    destination: &Destination,
+    is_meant: impl Fn(&Attempt) -> bool + Send + 'static,
+    status: u16,
+    text: &'static str,
+) {
+    destination.script(move |attempt| match is_meant(attempt) {
+        true => Meeting::Answer(status, "", text),
+        false => Meeting::Pass,
+    });
 }
 
 /// The dead letters, as anybody can read them.
@@ -44,10 +62,7 @@ fn named(agent: &Agent, words: &str) -> Vec<serde_json::Value> {
 #[test]
 fn a_record_that_is_refused_for_good_is_put_aside_and_can_be_sent_again() {
     let destination = Destination::new();
-    destination.script(|attempt| match has_marker(attempt) {
-        true => Meeting::Answer(400, "", REFUSAL),
-        false => Meeting::Pass,
-    });
+    answer(&destination, has_marker, 400, REFUSAL);
     let site = Site::new();
     let (truth, offset) = with_poison(&site);
     let mut agent = site.start(&destination);
@@ -132,10 +147,7 @@ fn what_is_refused_once_is_not_put_aside() {
 #[test]
 fn dead_letters_that_have_no_room_stall_and_lose_nothing() {
     let destination = Destination::new();
-    destination.script(|attempt| match has_marker(attempt) {
-        true => Meeting::Answer(400, "", REFUSAL),
-        false => Meeting::Pass,
-    });
+    answer(&destination, has_marker, 400, REFUSAL);
     let mut site = Site::new();
     site.agent += "\ndead_letters = { max_bytes = 10 }";
     let (truth, offset) = with_poison(&site);
@@ -158,10 +170,7 @@ fn dead_letters_that_have_no_room_stall_and_lose_nothing() {
 #[test]
 fn a_record_that_stalls_is_found_and_can_be_skipped() {
     let destination = Destination::new();
-    destination.script(|attempt| match has_marker(attempt) {
-        true => Meeting::Answer(500, "", "rpc error: code = ResourceExhausted"),
-        false => Meeting::Pass,
-    });
+    answer(&destination, has_marker, 500, EXHAUSTED);
     let site = Site::new();
     let (truth, offset) = with_poison(&site);
     let mut agent = site.start(&destination);
@@ -198,10 +207,7 @@ fn a_record_that_stalls_is_found_and_can_be_skipped() {
 #[test]
 fn a_stream_that_works_gets_its_turn_beside_many_that_fail() {
     let destination = Destination::new();
-    destination.script(|attempt| match attempt.labels.contains("broken") {
-        true => Meeting::Answer(500, "", "no such tenant"),
-        false => Meeting::Pass,
-    });
+    answer(&destination, |attempt| attempt.labels.contains("broken"), 500, "no such tenant");
     let mut site = Site::new();
     site.output.push_str("\nconcurrency = 1");
     let broken = (0..4).map(|n| event(&format!("b-{n}"), &format!("type-{n}"), "broken"));
@@ -223,12 +229,7 @@ fn a_stream_that_works_gets_its_turn_beside_many_that_fail() {
 #[test]
 fn a_replay_goes_on_past_a_letter_that_fails() {
     let destination = Destination::new();
-    let is_bad =
-        |attempt: &Attempt| attempt.entries.iter().any(|seen| memchr::memmem::find(&seen.line, b"bad-").is_some());
-    destination.script(move |attempt| match is_bad(attempt) || has_marker(attempt) {
-        true => Meeting::Answer(400, "", REFUSAL),
-        false => Meeting::Pass,
-    });
+    answer(&destination, |attempt| contains(attempt, "bad-") || has_marker(attempt), 400, REFUSAL);
     let site = Site::new();
     let ids = ["a", "bad-1", "bad-2", "b", "bad-3", "bad-4", "bad-5", "c", "poison"];
     let truth: Vec<Vec<u8>> = ids.iter().map(|id| event(id, "login", "acme")).collect();
@@ -236,10 +237,7 @@ fn a_replay_goes_on_past_a_letter_that_fails() {
     let mut agent = site.start(&destination);
     eventually(seconds(60), "they are put aside", || letters(&site).len() == 6);
     agent.end();
-    destination.script(|attempt| match has_marker(attempt) {
-        true => Meeting::Answer(500, "", "rpc error: code = ResourceExhausted"),
-        false => Meeting::Pass,
-    });
+    answer(&destination, has_marker, 500, EXHAUSTED);
     let (code, text) = replay(&site, &[]);
     let left = letters(&site);
     assert!(code == Some(1) && text.contains("ResourceExhausted"), "{text}");
@@ -254,10 +252,7 @@ fn a_replay_goes_on_past_a_letter_that_fails() {
 #[test]
 fn a_record_that_stalls_is_found_where_nothing_else_is_sent() {
     let destination = Destination::new();
-    destination.script(|attempt| match has_marker(attempt) {
-        true => Meeting::Answer(500, "", "rpc error: code = ResourceExhausted"),
-        false => Meeting::Pass,
-    });
+    answer(&destination, has_marker, 500, EXHAUSTED);
     let site = Site::new();
     let mut truth: Vec<Vec<u8>> = (0..50).map(|n| event(&format!("a-{n}"), "login", "acme")).collect();
     truth[17] = event("poison", "login", "acme");

@@ -39,15 +39,9 @@ fn unix_second() -> u64 {
     unix_millis() / 1000
 }
 
-fn skip(name: &str, program: &str) {
-    let why = format!("there is no {program} on this machine");
-    println!("{name}: SKIPPED, {why}");
-    Report { name: name.into(), skipped: Some(why), ..Report::default() }.write();
-}
-
 fn check(shape: &Shape) {
     let Some(logrotate) = find("logrotate") else {
-        return skip(shape.name, "logrotate");
+        return Report::skip(shape.name, "there is no logrotate on this machine");
     };
     let started = Instant::now();
     let mut world = World::new(shape.name);
@@ -164,7 +158,7 @@ fn olddir_relative_to_the_file() {
 fn extension_zstd() {
     let name = "logrotate extension";
     if !Path::new("/usr/bin/zstd").exists() {
-        return skip(name, "zstd");
+        return Report::skip(name, "there is no zstd on this machine");
     }
     check(&Shape::new(
         name,

@@ -22,6 +22,12 @@ impl Report {
         std::env::var_os("AUDITSHIP_REPORTS").map(PathBuf::from)
     }
 
+    /// It is not run, for this reason.
+    pub(crate) fn skip(name: &str, why: &str) {
+        println!("{name}: SKIPPED: {why}");
+        Report { name: name.into(), skipped: Some(why.into()), ..Report::default() }.write();
+    }
+
     pub(crate) fn write(&self) {
         let Some(path) = Report::file() else { return };
         let mut line = serde_json::to_vec(self).unwrap();
